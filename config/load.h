@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files and folders -> a set of records, or problems. Folders by precedence, drop-ins as systemd.unit(5) has them: a file name
+ * in a folder of more weight replaces the whole file, order is by file name over all folders, a link to /dev/null masks.
+ * A file that has not changed since the last load (device, inode, size, mtime, ctime) is not read again. */
+#pragma once
+
+#include "config/yaml.h"
+#include "schema/model/record.h"
+
+typedef struct Declared Declared;
+typedef struct DeclaredFile DeclaredFile;
+typedef struct DeclaredRecord DeclaredRecord;
+
+struct DeclaredRecord {
+    const RecordType *type;   /* ServiceContext or MachineContext */
+    void *record;             /* owned by its file */
+    unsigned line, column;
+    unsigned index;           /* its place in `services:` or `machines:` of its document */
+    unsigned document;
+};
+
+struct DeclaredFile {
+    char *path;
+    uint64_t device, inode, size_bytes, mtime_ns, ctime_ns;
+    uint64_t read_at_ns;      /* a file as young as that may have changed again within one tick: not trusted */
+    unsigned references;      /* shared between the Declared of two loads */
+    bool unchanged;           /* taken over from the previous load as it was */
+    DeclaredRecord *records;
+    size_t record_count;
+};
+
+/* All files of one load, in order. */
+struct Declared {
+    DeclaredFile **files;
+    size_t file_count;
+};
+
+/* The system's folders (/etc, /run, /usr/local/lib, /usr/lib + /hvsockd/services.d), ended by NULL. */
+extern const char *const load_system_folders[];
+
+/* paths: files and folders, ended by NULL. A folder gives its *.yaml; several folders given with `by_precedence` are one
+ * drop-in folder with masks. previous: of the load before, or NULL. Problems of all files are told, names given twice among
+ * them (with both places). LOAD_INVALID: there were errors, *ret is not set. A folder that is not there is empty; a file
+ * that is not there is a problem. -ENOMEM. */
+enum { LOAD_INVALID = 1 };
+int load_paths(const char *const *paths, bool by_precedence, const Declared *previous, Problems *problems, Declared **ret);
+void declared_free(Declared *declared);
+DEFINE_CLEANUP(Declared *, declared_free)
+
+/* hvsockd.yaml; not there = all defaults. */
+int load_settings(const char *path, Problems *problems, Settings **ret);
+
+/* Conflicts within the set that can be seen without a daemon: one address held by two enabled services, two names. */
+int load_check_conflicts(const Declared *declared, Problems *problems);
+
+/* File, line and column of a field of a record that was loaded before: reads the file once more. */
+void load_locate(const DeclaredFile *file, const DeclaredRecord *record, Problems *problems, size_t first);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libhvsock: the client of hvsockd, the registry of services that virtual machines reach over hypervisor sockets.
+ * libhvsock(3). Every function that can fail answers a negative errno; what the daemon refused is HVSOCK_REFUSED, and
+ * hvsock_error_name() says what it was. Nothing here starts a thread, logs, or changes global state. A client is used by
+ * one thread at a time. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct hvsock hvsock;
+
+#define HVSOCK_SOCKET_DEFAULT "/run/hvsockd/io.hvsock.Registry"
+#define HVSOCK_REFUSED 1
+
+/* Connects to the daemon's socket. path NULL: $HVSOCK_SOCKET, else HVSOCK_SOCKET_DEFAULT. *ret is owned by the caller, for
+ * hvsock_close. -ENOENT, -ECONNREFUSED: no daemon there; -errno of connect(2). */
+int hvsock_open(const char *path, hvsock **ret);
+/* Takes NULL. Returns NULL. */
+hvsock *hvsock_close(hvsock *client);
+/* The socket, for poll(2). */
+int hvsock_fd(const hvsock *client);
+/* How long a call may wait for its reply. -1 (at first): for ever. */
+void hvsock_set_timeout(hvsock *client, int timeout_ms);
+
+/* One call and its one reply. method: a name of io.hvsock.Registry ("List"), or a full one. parameters: a JSON object, or NULL.
+ * *ret_reply: the reply's parameters, a JSON object, owned by the caller (free(3)); may be NULL.
+ * 0; HVSOCK_REFUSED; -errno (-ECONNRESET: the daemon went away; -EBADMSG: it broke the protocol; -ETIMEDOUT). */
+int hvsock_call(hvsock *client, const char *method, const char *parameters, char **ret_reply);
+/* A call with `more`: on_reply is called for each reply, with the reply's parameters and its descriptors (fds[i] is -1 for
+ * what it took over by setting fds[i] to -1; the rest is closed). It answers 0 to go on; anything else ends the sequence, closes the
+ * connection's use, and is returned. */
+typedef int (*hvsock_reply_fn)(const char *parameters, int *fds, size_t fd_count, void *userdata);
+int hvsock_call_more(hvsock *client, const char *method, const char *parameters, hvsock_reply_fn on_reply, void *userdata);
+
+/* Of the last HVSOCK_REFUSED: "io.hvsock.Registry.Conflict", its parameters (JSON), and both in one sentence for people.
+ * Good until the next call. */
+const char *hvsock_error_name(const hvsock *client);
+const char *hvsock_error_parameters(const hvsock *client);
+const char *hvsock_error_text(const hvsock *client);
+
+/* A listening socket that was handed out. */
+typedef struct hvsock_listener {
+    char *service;
+    char *machine; /* or NULL */
+    char *address; /* a URI */
+    int fd;        /* listening, blocking, close-on-exec; the caller's */
+} hvsock_listener;
+
+/* Takes the listeners of these services, all or none. names: ended by NULL. *ret: *ret_count of them, for
+ * hvsock_listeners_free. The lease ends with this process, also over execve(2). */
+int hvsock_acquire(hvsock *client, const char *const *names, hvsock_listener **ret, size_t *ret_count);
+/* Closes what was not taken over (fd set to -1), and frees. */
+void hvsock_listeners_free(hvsock_listener *listeners, size_t count);
+
+/* Registers a service by name, port (0: chosen by the daemon) and element name (NULL: the name). *ret_port may be NULL. */
+int hvsock_register(hvsock *client, const char *name, uint32_t port, const char *element_name, uint32_t *ret_port);
+int hvsock_unregister(hvsock *client, const char *name);
+/* A service by name, as JSON (type Service). */
+int hvsock_describe(hvsock *client, const char *name, char **ret_service);
+
+/* The port's GUID in the VSOCK template, 36 characters and NUL. */
+void hvsock_guid_from_port(uint32_t port, char guid[37]);
+/* 0; -EINVAL: no GUID, or outside the template. */
+int hvsock_guid_to_port(const char *guid, uint32_t *ret_port);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which processes hold a socket, by its inode, from /proc/PID/fd (proc(5)). Sees other users' processes only with the right
+ * to (CAP_SYS_PTRACE, or root). Costs a walk over /proc: for errors and for what is draining, never on the way of a call. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* All holders of any of these inodes but ourselves; at most max. -errno. */
+int holders_find(const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count);
+/* The inode of a socket; 0 where it cannot be told. */
+uint64_t holders_inode(int fd);
+/* The inode of the AF_VSOCK listener on this port in our network namespace, by vsock_diag (what `ss --vsock` reads); 0: none,
+ * or not to be had. */
+uint64_t holders_vsock_inode(uint32_t port);
+/* /proc/PID/comm; false where it is gone. */
+bool process_name(pid_t pid, char *name, size_t size_bytes);
+/* Field 22 of /proc/PID/stat: with the pid and the boot id it names a process for good. */
+bool process_start_time(pid_t pid, uint64_t *ret_ticks);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Leases: which process holds listeners of a service, since when. A lease ends with its process (a pidfd in the event loop,
+ * which survives exec). A process has one lease a service, however often it acquires. pidfd_open(2). */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "schema/base/cleanup.h"
+
+typedef struct Lease Lease;
+typedef struct Leases Leases;
+
+struct Lease {
+    Lease *next_of_service; /* in the order they were taken */
+    Lease *next_of_process;
+    char *service;
+    pid_t pid;
+    uint64_t start_time_ticks; /* 0: not known */
+    uid_t uid;
+    uint64_t since_us;
+};
+
+/* Called for every lease that has ended, after it is out of the lists and before it is freed. */
+typedef void (*LeaseEnded)(const Lease *lease, void *userdata);
+
+int leases_new(sd_event *event, LeaseEnded on_end, void *userdata, Leases **ret);
+void leases_free(Leases *leases);
+DEFINE_CLEANUP(Leases *, leases_free)
+
+enum { LEASE_LIMIT = 1 };
+/* 0: made or there already; LEASE_LIMIT: the uid has max_of_uid. pidfd is taken over, also where it fails; -errno. */
+int leases_add_consume(Leases *leases, const char *service, int pidfd, pid_t pid, uid_t uid, uint32_t max_of_uid);
+/* The first lease of a service, the rest by next_of_service; NULL: none. */
+const Lease *leases_of_service(const Leases *leases, const char *service);
+size_t leases_count(const Leases *leases);
+/* The service is gone: its leases end, and on_end is called. */
+void leases_drop_service(Leases *leases, const char *service);

@@ -1,0 +1,21 @@
+# hvsockd: main -> api -> manager -> leaf rooms.
+DAEMON_SOURCES := $(wildcard daemon/store/*.c daemon/bind/*.c daemon/handout/*.c daemon/activate/*.c daemon/plan/*.c \
+  daemon/access/*.c daemon/manager/*.c daemon/api/*.c)
+$(eval $(call archive,daemon,$(DAEMON_SOURCES) $(B)/daemon/binders.c))
+
+# The table of binders, from the names of their files.
+BINDERS := $(patsubst daemon/bind/bind-%.c,%,$(wildcard daemon/bind/bind-*.c))
+$(B)/daemon/binders.c: daemon/room.mk $(wildcard daemon/bind/bind-*.c)
+	@mkdir -p $(@D)
+	@{ echo '#include "daemon/bind/bind.h"'; \
+	   for t in $(BINDERS); do echo "extern const Binder binder_$$t;"; done; \
+	   echo 'const Binder *const binders[] = {'; for t in $(BINDERS); do echo "    &binder_$$t,"; done; echo '    NULL};'; } > $@
+
+# SQL and the interface are embedded; the objects depend on them.
+$(B)/daemon/store/migrations.o: $(wildcard schema/sql/*.sql)
+
+ifneq ($(wildcard daemon/main.c),)
+$(B)/hvsockd: $(B)/daemon/main.o $(B)/daemon.a $(B)/config.a $(B)/schema.a
+	$(call link,$(LIBS_libsystemd) $(LIBS_sqlite3) $(LIBS_yaml-0.1) $(LIBS_jansson))
+ALL += $(B)/hvsockd
+endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Services and machines: what their fields mean together. Every context that gets past *_validate is good by itself;
+ * whether it goes with the others is the registry's to say. */
+#pragma once
+
+#include "schema/base/problem.h"
+#include "schema/model/address.h"
+#include "schema/model/record.h"
+
+/* Brings texts into one form (GUIDs lower case and bare, URIs canonical) and tells every problem that the fields have
+ * together: neither port nor guid, guid and port that disagree, a listen address with another number, a type that a
+ * transport does not know, peers with wait, both exec and unit, … machines and vsock are told apart only where machines
+ * are known, so `machine:NAME` with listener mode is checked by the registry. 0; -ENOMEM. */
+int service_validate(ServiceContext *service, Problems *problems);
+int machine_validate(MachineContext *machine, Problems *problems);
+int settings_validate(Settings *settings, Problems *problems);
+
+/* The port: port, else the one in the GUID. false where there is none (autoPort not yet chosen, GUID without port,
+ * unix only). */
+bool service_port(const ServiceContext *service, uint32_t *ret_port);
+/* The GUID: guid, else from the port. */
+bool service_guid(const ServiceContext *service, Guid *ret_guid);
+static inline bool service_is_enabled(const ServiceContext *service)
+{
+    return service->enabled != NO;
+}
+static inline int service_type(const ServiceContext *service)
+{
+    return service->type ? service->type : SERVICE_STREAM;
+}
+static inline uint32_t service_backlog(const ServiceContext *service)
+{
+    return service->backlog.set ? service->backlog.value : SERVICE_BACKLOG_DEFAULT;
+}
+/* HANDOUT_LISTENER or HANDOUT_CONNECTIONS, with its default. default_peers: the settings' peers are not empty. */
+int service_handout_mode(const ServiceContext *service, bool default_peers);
+
+/* What the service listens on, each complete with the port or GUID: given, or the default. machine:* and machine:NAME
+ * stay as they are (transport_machine). An array of *ret_count; address_release each, then free. */
+int service_addresses(const ServiceContext *service, Address **ret_addresses, size_t *ret_count);
+void addresses_free(Address *addresses, size_t count);
+/* Where a service is reached on a machine's own transport: hybrid, else hyperkit, else vsock (the shared port). *ret may be
+ * without transport: the machine has none that fits. 0; -ENOMEM. */
+int machine_address(const MachineContext *machine, const ServiceContext *service, Address *ret);
+
+/* A copy with every default filled in, which is itself a valid input: port, guid, elementName, type, listen, enabled,
+ * backlog, handout. auto_port: the port chosen for autoPort, or NULL. */
+int service_complete(const ServiceContext *service, const uint32_t *auto_port, bool default_peers, ServiceContext **ret);
