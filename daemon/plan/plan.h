@@ -24,6 +24,7 @@ struct PlanListener {
     int type;
     uint32_t backlog;
     const char *user, *group, *mode; /* of paths; NULL: default */
+    bool wildcard;        /* wanted: it comes from machine:*, so that another service's machine:NAME beats it */
     void *userdata;       /* the planner's caller's own */
 };
 

@@ -18,6 +18,7 @@ typedef struct StoreVisitor StoreVisitor;
 typedef enum StoredKind {
     STORED_SERVICE,
     STORED_MACHINE,
+    STORED_SETTINGS, /* one row, origin FILE, name "settings": the last good hvsockd.yaml */
 } StoredKind;
 
 typedef enum StoredOrigin {
@@ -63,7 +64,7 @@ int store_version(const Store *store);
  * report what was kept and what was lost. */
 int store_recover(const char *state_path, Buffer *report);
 
-/* Everything, in one read transaction: overrides, auto ports, then records by kind (machines first), origin and name.
+/* Everything, in one read transaction: overrides, auto ports, then records by kind (settings, machines, services), origin and name.
  * Ephemeral records of another boot are removed and not told. */
 int store_load(Store *store, const StoreVisitor *visitor, void *userdata);
 
