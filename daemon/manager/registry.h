@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this host knows, in memory: services, machines, their origins and listeners, and the trees to find them by. Pure
+ * bookkeeping: it opens nothing and decides nothing. Everything is owned by the Registry. */
+#pragma once
+
+#include <bsd/sys/tree.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "daemon/plan/plan.h"
+#include "daemon/store/store.h"
+#include "schema/model/service.h"
+
+typedef struct AutoPort AutoPort;
+typedef struct Listener Listener;
+typedef struct Machine Machine;
+typedef struct Origin Origin;
+typedef struct Registry Registry;
+typedef struct Service Service;
+
+/* A file, a set or a user, and everything that came from it. Lives as long as something does. */
+struct Origin {
+    RB_ENTRY(Origin) by_identity;
+    StoredOrigin kind;
+    char *source; /* path or set; NULL for users */
+    uid_t uid;    /* of files 0 */
+    LIST_HEAD(, Service) services;
+    LIST_HEAD(, Machine) machines;
+    size_t service_count;
+    size_t machine_count;
+};
+
+typedef enum ListenerState {
+    LISTENER_PENDING, /* planned, not yet tried: only between a change and its settling */
+    LISTENER_LISTENING,
+    LISTENER_WAITING,
+    LISTENER_FAILED,
+    LISTENER_DRAINING, /* our copy is closed, other processes hold the socket */
+} ListenerState;
+
+/* A bound socket that is held, or wanted, for one address of one service. */
+struct Listener {
+    RB_ENTRY(Listener) by_key;
+    Listener *next;             /* of its service, in the order of its addresses */
+    TAILQ_ENTRY(Listener) queue; /* in one of the manager's queues, by state */
+    Service *service;
+    char *uri;
+    char *key;
+    char *machine; /* or NULL */
+    char *user, *group, *mode; /* wanted of a path; NULL: default */
+    char *reason;  /* of waiting and failed */
+    char *watch_path;
+    pid_t *holders;
+    size_t holder_count;
+    char *path; /* of the socket file that is ours */
+    uint64_t device, inode;
+    uint64_t socket_inode; /* of draining ones */
+    uint32_t backlog;
+    int fd;
+    uint8_t type;
+    uint8_t state;
+    bool wildcard;
+    bool planned;    /* in the manager's queue of what is to be bound or changed */
+    bool handed_out; /* somebody may hold a copy */
+    bool adopted;    /* passed to us already bound */
+};
+
+struct Service {
+    RB_ENTRY(Service) by_name;
+    RB_ENTRY(Service) by_guid;
+    LIST_ENTRY(Service) of_origin;
+    LIST_ENTRY(Service) of_machines; /* where it has machine: addresses */
+    ServiceContext *context;         /* as given */
+    Origin *origin;
+    uint64_t registered_at_us;
+    Listener *listeners;
+    char *rendered; /* for those who see no secrets; NULL: to be made */
+    size_t rendered_size_bytes;
+    sd_event_source *ephemeral_source;
+    uint64_t ephemeral_start_time_ticks;
+    pid_t ephemeral_pid; /* 0: not ephemeral */
+    Guid guid;
+    uint32_t port;
+    uint32_t line, column; /* of declared ones */
+    bool has_port;
+    bool has_guid;
+    bool has_machines; /* in of_machines */
+    Choice override;   /* of enabled */
+};
+
+struct Machine {
+    RB_ENTRY(Machine) by_name;
+    LIST_ENTRY(Machine) of_origin;
+    MachineContext *context;
+    Origin *origin;
+    uint64_t registered_at_us;
+    sd_event_source *ephemeral_source;
+    uint64_t ephemeral_start_time_ticks;
+    pid_t ephemeral_pid;
+    uint32_t line, column;
+};
+
+/* A port that autoPort chose; it stays with the name, also when the service is gone. */
+struct AutoPort {
+    RB_ENTRY(AutoPort) by_name;
+    RB_ENTRY(AutoPort) by_port;
+    char *name;
+    uint32_t port;
+};
+
+RB_HEAD(ServicesByName, Service);
+RB_HEAD(ServicesByGuid, Service);
+RB_HEAD(MachinesByName, Machine);
+RB_HEAD(OriginsByIdentity, Origin);
+RB_HEAD(ListenersByKey, Listener);
+RB_HEAD(AutoPortsByName, AutoPort);
+RB_HEAD(AutoPortsByPort, AutoPort);
+
+struct Registry {
+    struct ServicesByName services;
+    struct ServicesByGuid services_by_guid; /* guid, then name: also finds by port */
+    struct MachinesByName machines;
+    struct OriginsByIdentity origins;
+    struct ListenersByKey listeners;        /* key, then service: what an address is claimed by */
+    struct AutoPortsByName auto_ports;
+    struct AutoPortsByPort auto_ports_by_port;
+    LIST_HEAD(, Service) machine_services;  /* those with machine: addresses */
+    size_t service_count;
+    size_t machine_count;
+    size_t listener_count;
+};
+
+void registry_init(Registry *registry);
+/* Frees all of it. Listeners must have been taken out before (registry_remove_listener). */
+void registry_release(Registry *registry);
+
+Service *registry_find_service(Registry *registry, const char *name);
+Service *registry_next_service(Registry *registry, const char *after);
+/* The first with this GUID after a name (NULL: the first at all). */
+Service *registry_next_service_with_guid(Registry *registry, const Guid *guid, const char *after);
+Machine *registry_find_machine(Registry *registry, const char *name);
+Machine *registry_next_machine(Registry *registry, const char *after);
+Origin *registry_find_origin(Registry *registry, StoredOrigin kind, const char *source, uid_t uid);
+/* The first set of this name, whoever's. */
+Origin *registry_find_set(Registry *registry, const char *set);
+/* The first listener that claims this key; then each next. */
+Listener *registry_first_claim(Registry *registry, const char *key);
+Listener *registry_next_claim(Registry *registry, Listener *listener);
+
+/* New ones take context over, also where they fail. NULL: no memory. The name must be free. */
+Service *registry_add_service(Registry *registry, ServiceContext *context_consume, const uint32_t *auto_port, StoredOrigin kind,
+                              const char *source, uid_t uid);
+Machine *registry_add_machine(Registry *registry, MachineContext *context_consume, StoredOrigin kind, const char *source, uid_t uid);
+/* Replaces the context (taken over) and where it came from. -ENOMEM: nothing has changed. */
+int registry_change_service(Registry *registry, Service *service, ServiceContext *context_consume, const uint32_t *auto_port,
+                            StoredOrigin kind, const char *source, uid_t uid);
+int registry_change_machine(Registry *registry, Machine *machine, MachineContext *context_consume, StoredOrigin kind, const char *source,
+                            uid_t uid);
+void registry_remove_service(Registry *registry, Service *service);
+void registry_remove_machine(Registry *registry, Machine *machine);
+
+/* Takes uri, key and machine from the wanted listener (they are NULL there afterwards), copies the rest. NULL: no memory. */
+Listener *registry_add_listener(Registry *registry, Service *service, PlanListener *wanted);
+/* Out of its service and the tree; the caller owns it, for listener_free. */
+void registry_remove_listener(Registry *registry, Listener *listener);
+void listener_free(Listener *listener);
+
+AutoPort *registry_find_auto_port(Registry *registry, const char *name);
+AutoPort *registry_find_auto_port_by_port(Registry *registry, uint32_t port);
+int registry_put_auto_port(Registry *registry, const char *name, uint32_t port);
+void registry_remove_auto_port(Registry *registry, AutoPort *auto_port);
+
+/* Something that is shown of it has changed. */
+void service_touch(Service *service);
+bool service_effectively_enabled(const Service *service);
+/* `file:<path>`, `apply:<set>`, `user:<uid>` */
+void origin_format(const Origin *origin, Buffer *text);
+bool service_has_machine_addresses(const ServiceContext *context);
