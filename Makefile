@@ -1,5 +1,15 @@
-# hvsockd. `make` builds, `make run` shows it, `make check` tests it; each room's part is in its room.mk.
-# make [CC=clang] [SANITIZE=1] [COVERAGE=1] [WERROR=1] [V=1] [DEPS=no]
+# hvsockd. Each room's part is in its room.mk; everything that is made goes to .build/<mode>.
+#
+#   make              builds                           make check          tests (SANITIZE=1, COVERAGE=1: a build of its own)
+#   make run          shows it, with real programs     make check-vm       ... in an emulated guest: real AF_VSOCK, real systemd
+#   make install      DESTDIR=, PREFIX=; uninstall     make check-clients  ... with clients that we did not write
+#   make deb          Debian packages in .build/deb    make check-fresh    ... README's commands in a fresh Debian
+#   make golden       renews what tests compare with   make check-sanitize ... with sanitizers, gcc and clang
+#   make lint         the house's rules, man pages, scripts
+#   make fuzz         FUZZ_TIME=60 seconds each        make bench          speed and memory against bare programs; BENCH_JSON=file
+#   make deps         installs what building and testing need; other targets install only what they need, with DEPS=no nothing
+#
+# Also: CC=clang, WERROR=1, V=1, and every directory below.
 
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
@@ -9,17 +19,55 @@ LIBEXECDIR ?= $(PREFIX)/libexec/hvsockd
 INCLUDEDIR ?= $(PREFIX)/include
 DATADIR ?= $(PREFIX)/share
 MANDIR ?= $(DATADIR)/man
+DOCDIR ?= $(DATADIR)/doc/hvsockd
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
 SYSTEMUNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+BASHDIR ?= $(DATADIR)/bash-completion/completions
+ZSHDIR ?= $(DATADIR)/zsh/site-functions
+FISHDIR ?= $(DATADIR)/fish/vendor_completions.d
 DESTDIR ?=
 
 VERSION := 0.1.0
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+.DEFAULT_GOAL := all
+GOALS := $(or $(MAKECMDGOALS),all)
+
+clean:
+	rm -rf .build
+deps:
+	packaging/deps build check run
+.PHONY: clean deps
+
+ifeq ($(filter-out clean deps,$(GOALS)),)
+# Nothing to build.
+else ifneq ($(DEPS),no)
+# First what the goals need, then the goals, by a make that finds it: a fresh machine has no compiler to ask about its flags.
+NEEDS_run := run
+NEEDS_bench := bench
+NEEDS_fuzz := fuzz
+NEEDS_lint := lint
+NEEDS_deb := deb
+NEEDS_check-vm := vm
+NEEDS_check-clients := clients
+NEEDS_check-fresh := fresh
+NEEDS_check-sanitize := check fuzz
+$(foreach g,check unit golden $(filter check-golden check-integration fuzz-replay,$(GOALS)),$(eval NEEDS_$(g) := check))
+NEEDS := $(sort $(foreach g,$(GOALS),$(or $(NEEDS_$(g)),build)) $(findstring clang,$(CC)))
+$(filter-out clean deps,$(GOALS)): all-goals
+	@:
+all-goals:
+	@packaging/deps $(NEEDS)
+	@+$(MAKE) --no-print-directory DEPS=no $(GOALS)
+.PHONY: all-goals $(GOALS)
+else
+
 MODE := $(notdir $(firstword $(CC)))$(if $(SANITIZE),-sanitize)$(if $(COVERAGE),-coverage)$(if $(FUZZ),-fuzz)
 B := .build/$(MODE)
 Q := $(if $(V),,@)
-.DEFAULT_GOAL := all
 
 # A flag is probed once a compiler.
 FLAGS_WANTED := -Wall -Wextra -Wshadow -Wundef -Wvla -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes \
@@ -27,10 +75,11 @@ FLAGS_WANTED := -Wall -Wextra -Wshadow -Wundef -Wvla -Wswitch-enum -Wstrict-prot
   -Wno-missing-field-initializers -Wno-unused-parameter -Wlogical-op -Wduplicated-cond -Wnull-dereference \
   -fstack-protector-strong -fstack-clash-protection -fcf-protection -ftrivial-auto-var-init=zero -fno-strict-aliasing
 $(B)/flags.mk: Makefile
+	@command -v $(firstword $(CC)) >/dev/null || { echo "make: $(CC): no such compiler; \`packaging/deps build\` installs gcc" >&2; exit 1; }
 	@mkdir -p $(@D)
 	@for f in $(FLAGS_WANTED); do echo 'int x;' | $(CC) -Werror $$f -x c -c -o /dev/null - 2>/dev/null && printf '%s ' $$f; done \
 	  | sed 's/^/FLAGS := /' > $@
--include $(B)/flags.mk
+include $(B)/flags.mk
 
 OPT := $(if $(SANITIZE)$(COVERAGE)$(FUZZ),-O1,-O2)
 MODE_FLAGS := $(if $(SANITIZE),-fsanitize=address -fsanitize=undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined) $(if $(COVERAGE),--coverage) \
@@ -42,9 +91,18 @@ override CPPFLAGS += -D_GNU_SOURCE -I. -I$(B) -DHVSOCK_VERSION='"$(VERSION)"' -D
 override LDFLAGS += -pie -Wl,-z,relro,-z,now,--gc-sections,--as-needed $(MODE_FLAGS)
 
 PACKAGES := sqlite3 yaml-0.1 jansson libsystemd smartcols
-$(foreach p,$(PACKAGES),$(eval LIBS_$(p) = $(shell pkg-config --libs $(p) 2>/dev/null)))
-SYSTEM_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+PKG_CONFIG ?= pkg-config
+SYSTEM_CFLAGS := $(shell $(PKG_CONFIG) --print-errors --cflags $(PACKAGES))
+$(if $(filter 0,$(.SHELLSTATUS)),,$(error A library is missing, see above; `packaging/deps build` installs it))
+$(foreach p,$(PACKAGES),$(eval LIBS_$(p) := $(shell $(PKG_CONFIG) --libs $(p))))
 override CPPFLAGS += $(SYSTEM_CFLAGS)
+
+# What the objects are made with; when it has changed, they are made again.
+BUILT_WITH := $(CC) $(CPPFLAGS) $(filter-out -Werror,$(CFLAGS)) $(LDFLAGS)
+$(shell mkdir -p $(B))
+ifneq ($(file <$(B)/built-with),$(BUILT_WITH))
+$(file >$(B)/built-with,$(BUILT_WITH))
+endif
 
 # One archive a room; the linker takes what is used. $(2): sources of the tree, and made ones under $(B).
 define archive
@@ -70,14 +128,12 @@ define compile
 	$(if $(V),,@echo '  CC  $<')
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 endef
-$(B)/%.o: %.c Makefile $(B)/flags.mk
+$(B)/%.o: %.c $(B)/built-with
 	$(compile)
-$(B)/%.o: $(B)/%.c Makefile $(B)/flags.mk
+$(B)/%.o: $(B)/%.c $(B)/built-with
 	$(compile)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-
-clean:
-	rm -rf .build
-
-.PHONY: all clean
+.PHONY: all
+.DELETE_ON_ERROR:
+endif
