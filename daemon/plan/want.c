@@ -16,7 +16,7 @@ struct Expansion {
     const PlanMachines *machines;
     PlanWanted wanted;
     size_t capacity;
-    bool has_shared; /* vsock://:PORT is wanted, for whatever number of machines */
+    bool has_shared[2]; /* vsock://:PORT is wanted, for whatever number of machines: by name, by machine:* */
 };
 
 static void free_owned(const char *text)
@@ -59,7 +59,8 @@ static bool address_is_held(const Address *address, const ServiceContext *servic
 }
 
 /* Takes key over. An address without a number (autoPort that has none yet) has no key and is not wanted so far. */
-static int expansion_add(Expansion *expansion, const Address *address, const MachineContext *machine, char *key_consume)
+static int expansion_add(Expansion *expansion, const Address *address, const MachineContext *machine, bool wildcard,
+                         char *key_consume)
 {
     const ServiceContext *service = expansion->service;
     _cleanup_(freep) char *key = key_consume;
@@ -85,6 +86,7 @@ static int expansion_add(Expansion *expansion, const Address *address, const Mac
         .key = TAKE_PTR(key),
         .type = service_type(service),
         .backlog = service_backlog(service),
+        .wildcard = wildcard,
     };
     if (address->transport->has_path) {
         const SocketFile *file = service->socket;
@@ -106,11 +108,11 @@ static int expansion_add_given(Expansion *expansion, const Address *address)
     int r = address_key(address, &key);
     if (r < 0)
         return r == -EINVAL ? 0 : r;
-    return expansion_add(expansion, address, NULL, key);
+    return expansion_add(expansion, address, NULL, false, key);
 }
 
-/* any: by machine:*, which another service's machine:NAME beats. */
-static int expansion_add_machine(Expansion *expansion, const MachineContext *machine, bool any)
+/* wildcard: by machine:*, which another service's machine:NAME beats. */
+static int expansion_add_machine(Expansion *expansion, const MachineContext *machine, bool wildcard)
 {
     const PlanMachines *machines = expansion->machines;
     _cleanup_(address_release) Address address = {0};
@@ -124,18 +126,18 @@ static int expansion_add_machine(Expansion *expansion, const MachineContext *mac
     bool shared = address.transport == &transport_vsock;
     if (shared) {
         /* Such a machine has no socket of its own: all of them come in at the host's one. */
-        if (expansion->has_shared)
+        if (expansion->has_shared[wildcard])
             return 0;
         address.cid = VSOCK_CID_ANY;
     }
     r = address_key(&address, &key);
     if (r < 0)
         return r == -EINVAL ? 0 : r;
-    if (any && machines->shadowed && machines->shadowed(expansion->service->name, machine, key, machines->userdata))
+    if (wildcard && machines->shadowed && machines->shadowed(expansion->service->name, machine, key, machines->userdata))
         return 0;
-    r = expansion_add(expansion, &address, shared ? NULL : machine, TAKE_PTR(key));
-    if (r >= 0)
-        expansion->has_shared |= shared;
+    r = expansion_add(expansion, &address, shared ? NULL : machine, wildcard, TAKE_PTR(key));
+    if (r >= 0 && shared)
+        expansion->has_shared[wildcard] = true;
     return r;
 }
 
@@ -186,6 +188,7 @@ static void listener_merge(PlanWanted *wanted, size_t kept, size_t dropped)
         listener->uri = other->uri;
         other->uri = uri;
     }
+    listener->wildcard &= other->wildcard;
     if (!listener->user)
         listener->user = other->user;
     if (!listener->group)
