@@ -135,5 +135,6 @@ $(B)/%.o: $(B)/%.c $(B)/built-with
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PHONY: all
+.PRECIOUS: $(B)/%.o
 .DELETE_ON_ERROR:
 endif

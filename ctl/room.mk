@@ -2,7 +2,7 @@
 LIBHVSOCK_SOURCES := $(wildcard ctl/libhvsock/*.c)
 $(eval $(call archive,libhvsock,$(LIBHVSOCK_SOURCES)))
 CTL_SOURCES := $(filter-out ctl/main.c,$(wildcard ctl/*.c)) $(wildcard ctl/verbs/*.c)
-$(eval $(call archive,ctl,$(CTL_SOURCES) $(B)/ctl/verbs.c))
+$(eval $(call archive,ctl,$(CTL_SOURCES) $(if $(wildcard ctl/verb.h),$(B)/ctl/verbs.c)))
 
 # The table of verbs, from the names of their files: ctl/verbs/machine.c defines verb_machine.
 VERBS := $(patsubst ctl/verbs/%.c,%,$(wildcard ctl/verbs/*.c))

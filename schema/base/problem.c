@@ -15,6 +15,7 @@ static void problem_release(Problem *problem)
     free(problem->hint);
 }
 
+_printf_(5, 0)
 static Problem *problems_add_problem(Problems *problems, bool warning, const char *field, const char *hint,
                                      const char *format, va_list arguments)
 {
