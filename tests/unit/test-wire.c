@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* schema/wire over socketpairs: framing, descriptors, bounds. Every test ends with as many descriptors as it began with. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "schema/base/buffer.h"
+#include "schema/wire/wire.h"
+
+static size_t count_fds(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    assert_non_null(folder);
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+static int setup(void **state)
+{
+    *state = (void *)count_fds();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    size_t before = (size_t)*state, after = count_fds();
+
+    if (before != after)
+        fprintf(stderr, "%zu descriptors at the start, %zu at the end\n", before, after);
+    return before == after ? 0 : -1;
+}
+
+/* A wire and, at the other end, a plain socket. */
+static Wire *make_wire(size_t message_max_bytes, int *ret_peer)
+{
+    int pair[2];
+    Wire *wire;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(wire_new_consume(pair[0], message_max_bytes, &wire), 0);
+    *ret_peer = pair[1];
+    return wire;
+}
+
+static void make_wires(size_t message_max_bytes, Wire **ret_a, Wire **ret_b)
+{
+    int peer;
+
+    *ret_a = make_wire(message_max_bytes, &peer);
+    assert_int_equal(wire_new_consume(peer, message_max_bytes, ret_b), 0);
+}
+
+/* A pipe's reading end: something that can be told by its inode. */
+static int make_fd(ino_t *ret_inode)
+{
+    int ends[2];
+    struct stat status;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    close(ends[1]);
+    assert_int_equal(fstat(ends[0], &status), 0);
+    if (ret_inode)
+        *ret_inode = status.st_ino;
+    return ends[0];
+}
+
+static void make_fds(size_t count, FdList *ret)
+{
+    *ret = (FdList){0};
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(fd_list_add_consume(ret, make_fd(NULL)), 0);
+}
+
+/* One sendmsg of exactly these bytes, with `count` new descriptors. */
+static void send_raw(int fd, const char *bytes, size_t size, size_t count)
+{
+    union {
+        char bytes[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
+        struct cmsghdr header;
+    } control;
+    struct iovec vector = {(char *)(uintptr_t)bytes, size};
+    struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1};
+    FdList fds;
+
+    make_fds(count, &fds);
+    if (count > 0) {
+        header.msg_control = &control;
+        header.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        control.header = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.header), fds.fds, count * sizeof(int));
+    }
+    assert_int_equal(sendmsg(fd, &header, MSG_NOSIGNAL), size);
+    fd_list_clear(&fds);
+}
+
+/* Everything that comes until wire_read says something else than 0, which is returned: `message|message(fds)|…`. */
+static int read_all(Wire *wire, Buffer *ret)
+{
+    for (;;) {
+        int r = wire_read(wire);
+        if (r != 0)
+            return r;
+        char *message;
+        size_t size;
+        FdList fds;
+        while (wire_next(wire, &message, &size, &fds)) {
+            assert_int_equal(strlen(message), size);
+            if (ret->size_bytes > 0)
+                buffer_append_char(ret, '|');
+            buffer_append(ret, message, size);
+            if (fds.count > 0)
+                buffer_printf(ret, "(%zu)", fds.count);
+            for (size_t i = 0; i < fds.count; i++)
+                assert_true(fcntl(fds.fds[i], F_GETFD) & FD_CLOEXEC);
+            fd_list_clear(&fds);
+        }
+    }
+}
+
+static void assert_text(Buffer *buffer, const char *expected)
+{
+    char *text;
+
+    assert_int_equal(buffer_take(buffer, &text, NULL), 0);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+/* A piece is one sendmsg: `.` stands for NUL, a number after `^` is how many descriptors go with it. */
+static const struct {
+    const char *pieces; /* parted by spaces; `!` = here is a wire_read */
+    const char *messages;
+    int answer;         /* after the peer has closed, where `closes`; else of the last read */
+    bool closes;
+} frames[] = {
+    {"", "", WIRE_AGAIN, false},
+    {"", "", WIRE_END, true},
+    {"a.", "a", WIRE_AGAIN, false},
+    {"a.", "a", WIRE_END, true},
+    {"a", "", WIRE_CUT, true},
+    {"a.b", "a", WIRE_CUT, true},
+    {"a.b", "a", WIRE_AGAIN, false},
+    {"ab.c.def.", "ab|c|def", WIRE_END, true},
+    {"a ! b ! c ! .", "abc", WIRE_END, true},
+    {"a. ! . ! b.", "a||b", WIRE_END, true},
+    /* descriptors: with one message, with pieces of it, after and before others */
+    {"a.^1", "a(1)", WIRE_END, true},
+    {"a^1 b.", "ab(1)", WIRE_END, true},
+    {"a^1 ! b.", "ab(1)", WIRE_END, true},
+    {"a. b.^2", "a|b(2)", WIRE_END, true},
+    {"a. b. c. d^3 ! e.f.", "a|b|c|de(3)|f", WIRE_END, true},
+    {"a.^1 b.^2 c. d.^3", "a(1)|b(2)|c|d(3)", WIRE_END, true},
+    {"a.^1 ! b.^2 ! c. ! d.^3", "a(1)|b(2)|c|d(3)", WIRE_END, true},
+    {"a. ! b c. d.^4 e.", "a|bc|d(4)|e", WIRE_END, true},
+    /* what stands in wire.h: the last message that begins there */
+    {"a.b.^1 c.", "a|b(1)|c", WIRE_END, true},
+    /* in the middle of one */
+    {"a ! b.^1", "", -EBADMSG, true},
+    {"a ! b^1 ! .", "", -EBADMSG, true},
+    {"a^1 ! b.^1", "", -EBADMSG, true},
+    {"x.a ! b.^1 c.", "x", -EBADMSG, true},
+    {"a ! .^1", "", -EBADMSG, true},
+    {"a ! .b^2 ! .", "a|b(2)", WIRE_END, true},
+};
+
+static void test_frames(void **state)
+{
+    for (size_t i = 0; i < ELEMENTS_OF(frames); i++) {
+        int peer, r = 0;
+        Wire *wire = make_wire(1000, &peer);
+        Buffer messages = {0};
+        char text[200], *rest = text;
+
+        snprintf(text, sizeof(text), "%s", frames[i].pieces);
+        for (char *piece; (piece = strsep(&rest, " ")) && *piece;) {
+            if (strcmp(piece, "!") == 0) {
+                r = read_all(wire, &messages);
+                if (r < 0)
+                    break;
+                continue;
+            }
+            char *caret = strchr(piece, '^');
+            size_t count = caret ? strtoul(caret + 1, NULL, 10) : 0;
+            if (caret)
+                *caret = '\0';
+            size_t size = strlen(piece);
+            for (char *c = piece; *c; c++)
+                if (*c == '.')
+                    *c = '\0';
+            send_raw(peer, piece, size, count);
+        }
+        if (frames[i].closes)
+            shutdown(peer, SHUT_WR);
+        r = read_all(wire, &messages);
+        if (r != frames[i].answer)
+            print_message("%s\n", frames[i].pieces);
+        assert_int_equal(r, frames[i].answer);
+        assert_text(&messages, frames[i].messages);
+        wire_free(wire);
+        close(peer);
+    }
+}
+
+/* Deterministic, so that a failure can be seen again. */
+static uint32_t seed;
+static uint32_t any(uint32_t below)
+{
+    seed = seed * 1664525 + 1013904223;
+    return (uint32_t)(((uint64_t)(seed >> 4) * below) >> 28);
+}
+
+static size_t any_size(void)
+{
+    return any(10) == 0 ? any(60000) : any(4) == 0 ? 0 : any(300);
+}
+
+/* The message of that number and size. */
+static void fill(char *message, uint32_t number, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        message[i] = (char)(1 + (number * 31 + i * 7) % 255);
+}
+
+static void test_random_splits(void **state)
+{
+    enum { COUNT = 400 };
+    static size_t sizes[COUNT];
+    static char expected[60001];
+
+    for (uint32_t round = 0; round < 10; round++) {
+        int peer;
+        Wire *wire = make_wire(60000, &peer);
+        Buffer stream = {0};
+        seed = round;
+        for (uint32_t i = 0; i < COUNT; i++) {
+            sizes[i] = any_size();
+            fill(expected, i, sizes[i]);
+            expected[sizes[i]] = '\0';
+            buffer_append(&stream, expected, sizes[i] + 1);
+        }
+        assert_int_equal(fd_set_nonblocking(peer, true), 0);
+
+        uint32_t got = 0;
+        for (size_t sent = 0; got < COUNT;) {
+            size_t left = stream.size_bytes - sent, size = any(3) == 0 ? 1 + any(70000) : 1 + any(50);
+            ssize_t n = left > 0 ? send(peer, stream.data + sent, size < left ? size : left, 0) : 0;
+            if (n > 0)
+                sent += (size_t)n;
+            if (any(2) && left > 0)
+                continue;
+            int r = wire_read(wire);
+            assert_true(r == 0 || r == WIRE_AGAIN);
+            char *message;
+            /* Not always all of them, so that there is something left over when more is read. */
+            while (any(8) && wire_next(wire, &message, &size, NULL)) {
+                assert_int_equal(size, sizes[got]);
+                fill(expected, got, size);
+                assert_memory_equal(message, expected, size);
+                assert_int_equal(message[size], 0);
+                got++;
+            }
+        }
+        assert_int_equal(wire_pending_in_bytes(wire), 0);
+        buffer_release(&stream);
+        wire_free(wire);
+        close(peer);
+    }
+}
+
+/* Both ends are wires; every third message has descriptors, which are told by their inodes. */
+static void test_pipelined(void **state)
+{
+    enum { COUNT = 10000, AHEAD = 40 };
+    static ino_t inodes[COUNT][2];
+    static char text[60001];
+    Wire *a, *b;
+
+    make_wires(60000, &a, &b);
+    int small = 4096;
+    assert_int_equal(setsockopt(wire_fd(a), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    seed = 7;
+    uint32_t written = 0, got = 0;
+    while (got < COUNT) {
+        while (written < COUNT && written < got + AHEAD) {
+            FdList fds = {0};
+            if (written % 3 == 0)
+                for (uint32_t i = 0; i < 1 + written % 2; i++)
+                    assert_int_equal(fd_list_add_consume(&fds, make_fd(&inodes[written][i])), 0);
+            size_t size = written % 50 == 0 ? 30000 : written % 100;
+            fill(text, written, size);
+            assert_int_equal(wire_write_fds_consume(a, text, size, &fds), 0);
+            assert_int_equal(fds.count, 0);
+            written++;
+        }
+        int r = wire_flush(a);
+        assert_true(r == 0 || r == WIRE_AGAIN);
+        assert_true((r == 0) == (wire_pending_out_bytes(a) == 0));
+        r = wire_read(b);
+        assert_true(r == 0 || r == WIRE_AGAIN);
+        char *message;
+        size_t size;
+        FdList fds;
+        while (wire_next(b, &message, &size, &fds)) {
+            assert_int_equal(size, got % 50 == 0 ? 30000 : got % 100);
+            fill(text, got, size);
+            assert_memory_equal(message, text, size);
+            assert_int_equal(fds.count, got % 3 == 0 ? 1 + got % 2 : 0);
+            for (size_t i = 0; i < fds.count; i++) {
+                struct stat status;
+                assert_int_equal(fstat(fds.fds[i], &status), 0);
+                assert_int_equal(status.st_ino, inodes[got][i]);
+            }
+            fd_list_clear(&fds);
+            got++;
+        }
+    }
+    wire_free(a);
+    assert_int_equal(wire_read(b), WIRE_END);
+    wire_free(b);
+}
+
+static void test_many_fds(void **state)
+{
+    static const struct {
+        size_t count;
+        int answer;
+    } table[] = {{1, 0}, {128, 0}, {253, 0}, {254, -EINVAL}, {1000, -EINVAL}};
+
+    for (size_t i = 0; i < ELEMENTS_OF(table); i++) {
+        Wire *a, *b;
+        FdList fds;
+        char *message;
+
+        make_wires(1000, &a, &b);
+        make_fds(table[i].count, &fds);
+        assert_int_equal(wire_write_fds_consume(a, "{}", 2, &fds), table[i].answer);
+        assert_int_equal(fds.count, 0);
+        assert_int_equal(wire_pending_out_bytes(a), table[i].answer == 0 ? 3 : 0);
+        assert_int_equal(wire_flush(a), 0);
+        assert_int_equal(wire_read(b), table[i].answer == 0 ? 0 : WIRE_AGAIN);
+        assert_int_equal(wire_next(b, &message, NULL, &fds), table[i].answer == 0);
+        if (table[i].answer == 0) {
+            assert_int_equal(fds.count, table[i].count);
+            fd_list_clear(&fds);
+        }
+        wire_free(a);
+        wire_free(b);
+    }
+}
+
+/* Descriptors that nobody asks for, or that wait when the wire is freed, at either end, are closed. */
+static void test_unwanted_fds(void **state)
+{
+    int peer;
+    char *message;
+    FdList fds;
+    Wire *wire = make_wire(1000, &peer);
+
+    send_raw(peer, "a\0", 2, 3);
+    send_raw(peer, "b\0", 2, 3);
+    send_raw(peer, "c", 1, 3);
+    assert_int_equal(wire_read(wire), 0);
+    assert_true(wire_next(wire, &message, NULL, NULL));
+    assert_int_equal(wire_read(wire), 0);
+    assert_int_equal(wire_read(wire), 0);
+    make_fds(5, &fds);
+    assert_int_equal(wire_write_fds_consume(wire, "x", 1, &fds), 0);
+    wire_free(wire);
+    close(peer);
+
+    /* fds_max bounds a message, and 0 leaves them to the kernel. */
+    for (size_t max = 0; max < 3; max++) {
+        wire = make_wire(1000, &peer);
+        wire_set_fds_max(wire, max);
+        send_raw(peer, "a\0", 2, 0);
+        send_raw(peer, "b\0", 2, 2);
+        assert_int_equal(wire_read(wire), max < 2 ? -EBADMSG : 0);
+        assert_int_equal(wire_has_next(wire), max == 2);
+        wire_free(wire);
+        close(peer);
+    }
+
+    /* More than may wait: never taken, though there is room for the bytes. */
+    wire = make_wire(100000, &peer);
+    int r = 0;
+    size_t sent = 0;
+    for (; sent < 20 && r == 0; sent++) {
+        send_raw(peer, "a\0", 2, 200);
+        r = wire_read(wire);
+    }
+    assert_int_equal(r, -EBADMSG);
+    assert_int_equal(sent, WIRE_FDS_WAITING_MAX / 200 + 1);
+    assert_int_equal(wire_read(wire), -EBADMSG);
+    wire_free(wire);
+    close(peer);
+}
+
+/* The process may open no more: the kernel gives what it can, and cuts the rest. */
+static void test_no_room_for_fds(void **state)
+{
+    int peer;
+    Wire *wire = make_wire(1000, &peer);
+    struct rlimit limit, low;
+    size_t open_now = count_fds() - 3; /* without . and .. and the folder's own */
+
+    send_raw(peer, "a\0", 2, 10);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = limit;
+    low.rlim_cur = open_now + 4;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    int r = wire_read(wire);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(r, -EBADMSG);
+    assert_false(wire_has_next(wire));
+    wire_free(wire);
+    close(peer);
+}
+
+static void test_sizes(void **state)
+{
+    enum { LARGE = 5000 };
+    static const struct {
+        size_t max, size;
+        bool ends; /* with a NUL */
+        int answer;
+    } table[] = {
+        {LARGE, LARGE - 1, true, WIRE_AGAIN}, {LARGE, LARGE, true, WIRE_AGAIN}, {LARGE, LARGE + 1, true, -EMSGSIZE},
+        {LARGE, LARGE, false, WIRE_AGAIN},    {LARGE, LARGE + 1, false, -EMSGSIZE}, {LARGE, 4 * LARGE, false, -EMSGSIZE},
+        {10, 10, true, WIRE_AGAIN},           {10, 11, true, -EMSGSIZE},        {10, 11, false, -EMSGSIZE},
+        {0, 0, true, WIRE_AGAIN},             {0, 1, true, -EMSGSIZE},
+        {65536, 65536, true, WIRE_AGAIN},     {65536, 65537, true, -EMSGSIZE},
+    };
+    static char bytes[70000];
+
+    for (size_t before = 0; before < 2; before++)
+        for (size_t i = 0; i < ELEMENTS_OF(table); i++) {
+            int peer;
+            Wire *wire = make_wire(table[i].max, &peer);
+            Buffer got = {0};
+            memset(bytes, 'x', table[i].size);
+            bytes[table[i].size] = '\0';
+            /* A good message before it is answered all the same. */
+            if (before)
+                send_raw(peer, "", 1, 0);
+            send_raw(peer, bytes, table[i].size + table[i].ends, 0);
+            int r = read_all(wire, &got);
+            assert_int_equal(r, table[i].answer);
+            if (r == WIRE_AGAIN && table[i].ends && !before)
+                assert_int_equal(got.size_bytes, table[i].size);
+            if (r < 0)
+                assert_int_equal(wire_read(wire), r);
+            buffer_release(&got);
+            wire_free(wire);
+            close(peer);
+        }
+
+    int peer;
+    Wire *wire = make_wire(10, &peer);
+    Buffer got = {0};
+    wire_set_message_max(wire, 100);
+    send_raw(peer, "0123456789abcdef\0", 17, 0);
+    assert_int_equal(read_all(wire, &got), WIRE_AGAIN);
+    assert_text(&got, "0123456789abcdef");
+    wire_free(wire);
+    close(peer);
+}
+
+/* A reader that takes nothing gets no more than a bounded number of bytes. */
+static void test_full(void **state)
+{
+    int peer;
+    Wire *wire = make_wire(8192, &peer);
+    char *message;
+    size_t size, count = 0;
+
+    assert_int_equal(fd_set_nonblocking(peer, true), 0);
+    for (int i = 0; i < 100; i++) {
+        while (send(peer, "12345\0", 6, 0) == 6)
+            count++;
+        assert_int_equal(wire_read(wire), 0);
+    }
+    assert_true(wire_pending_in_bytes(wire) <= 8193);
+    shutdown(peer, SHUT_WR);
+    for (int r; (r = wire_read(wire)) != WIRE_END;) {
+        assert_int_equal(r, 0);
+        while (wire_next(wire, &message, &size, NULL)) {
+            assert_string_equal(message, "12345");
+            count--;
+        }
+    }
+    assert_int_equal(count, 0);
+    wire_free(wire);
+    close(peer);
+}
+
+/* A large message in small pieces: searched once, and its memory is given back. */
+static void test_large(void **state)
+{
+    enum { SIZE = 16 * 1024 * 1024, PIECE = 4096 };
+    int peer;
+    Wire *wire = make_wire(SIZE, &peer);
+    char piece[PIECE], *message;
+    size_t size, memory = mallinfo2().hblkhd + mallinfo2().uordblks;
+    clock_t start = clock();
+
+    memset(piece, 'x', sizeof(piece));
+    for (size_t sent = 0; sent < SIZE; sent += PIECE) {
+        send_raw(peer, piece, PIECE, 0);
+        assert_false(wire_has_next(wire));
+        assert_int_equal(wire_read(wire), 0);
+    }
+    send_raw(peer, "\0b\0", 3, 0);
+    while (!wire_has_next(wire))
+        assert_int_equal(wire_read(wire), 0);
+    assert_true(wire_next(wire, &message, &size, NULL));
+    assert_int_equal(size, SIZE);
+    Buffer rest = {0};
+    assert_int_equal(read_all(wire, &rest), WIRE_AGAIN);
+    assert_text(&rest, "b");
+    double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    print_message("%.3f s\n", seconds);
+    assert_true(seconds < 1); /* searched anew for each piece it is 32 GiB to look through */
+    /* mallinfo2 is zeros where a sanitizer is the allocator. */
+    assert_true(mallinfo2().hblkhd + mallinfo2().uordblks <= memory + 64 * 1024);
+
+    /* The same of what goes out. */
+    char *large = malloc(SIZE);
+    assert_non_null(large);
+    memset(large, 'y', SIZE);
+    memory = mallinfo2().hblkhd + mallinfo2().uordblks;
+    assert_int_equal(wire_write(wire, large, SIZE), 0);
+    size_t got = 0;
+    while (wire_flush(wire) == WIRE_AGAIN || got < SIZE + 1) {
+        ssize_t n = recv(peer, large, SIZE, 0);
+        assert_true(n > 0);
+        got += (size_t)n;
+    }
+    assert_int_equal(got, SIZE + 1);
+    assert_true(mallinfo2().hblkhd + mallinfo2().uordblks <= memory + 64 * 1024);
+    free(large);
+    wire_free(wire);
+    close(peer);
+}
+
+/* Descriptors of a message that leaves in many parts go with its first byte, once; what waits behind it keeps its own. */
+static void test_partial_write(void **state)
+{
+    enum { SIZE = 1000000 };
+    static char text[SIZE];
+    Wire *a, *b;
+    ino_t inodes[3];
+    FdList fds = {0};
+
+    make_wires(SIZE, &a, &b);
+    memset(text, 'x', SIZE);
+    assert_int_equal(wire_write(a, "first", 5), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fd_list_add_consume(&fds, make_fd(&inodes[i])), 0);
+        assert_int_equal(wire_write_fds_consume(a, text, SIZE, &fds), 0);
+        assert_int_equal(wire_write(a, "between", 7), 0);
+    }
+    int got = 0, flushes = 0;
+    for (bool out = false; got < 7;) {
+        if (!out)
+            out = wire_flush(a) == 0;
+        flushes++;
+        int r = wire_read(b);
+        assert_true(r == 0 || r == WIRE_AGAIN);
+        char *message;
+        size_t size;
+        while (wire_next(b, &message, &size, &fds)) {
+            assert_int_equal(size, got == 0 ? 5 : got % 2 ? SIZE : 7);
+            assert_int_equal(fds.count, got % 2);
+            if (fds.count > 0) {
+                struct stat status;
+                assert_int_equal(fstat(fds.fds[0], &status), 0);
+                assert_int_equal(status.st_ino, inodes[got / 2]);
+            }
+            fd_list_clear(&fds);
+            got++;
+        }
+    }
+    assert_true(flushes > 5);
+    wire_free(a);
+    wire_free(b);
+}
+
+static void test_peer_gone(void **state)
+{
+    int peer;
+    FdList fds;
+    Wire *wire = make_wire(1000, &peer);
+
+    /* What was sent before it went is still read. */
+    send_raw(peer, "last\0", 5, 0);
+    close(peer);
+    make_fds(2, &fds);
+    assert_int_equal(wire_write_fds_consume(wire, "{}", 2, &fds), 0);
+    assert_int_equal(wire_flush(wire), -EPIPE);
+    assert_int_equal(wire_read(wire), 0);
+    assert_true(wire_has_next(wire));
+    assert_int_equal(wire_read(wire), 0); /* there is still something to take */
+    char *message;
+    assert_true(wire_next(wire, &message, NULL, NULL));
+    assert_string_equal(message, "last");
+    assert_int_equal(wire_read(wire), WIRE_END);
+    wire_free(wire);
+
+    /* It went with something unread. */
+    wire = make_wire(1000, &peer);
+    assert_int_equal(wire_write(wire, "{}", 2), 0);
+    assert_int_equal(wire_flush(wire), 0);
+    close(peer);
+    assert_int_equal(wire_read(wire), -ECONNRESET);
+    wire_free(wire);
+}
+
+static void test_wait(void **state)
+{
+    int peer;
+    Wire *wire = make_wire(1000, &peer);
+
+    assert_int_equal(wire_wait(wire, true, 0), 0);
+    assert_int_equal(wire_wait(wire, false, 0), -ETIMEDOUT);
+    assert_int_equal(wire_wait(wire, false, 20), -ETIMEDOUT);
+    send_raw(peer, "a\0", 2, 0);
+    assert_int_equal(wire_wait(wire, false, -1), 0);
+    assert_int_equal(wire_read(wire), 0);
+    close(peer);
+    assert_int_equal(wire_wait(wire, false, -1), 0);
+    wire_free(wire);
+}
+
+static void test_new(void **state)
+{
+    Wire *wire = NULL;
+
+    assert_int_equal(wire_new_consume(-1, 1000, &wire), -EBADF);
+    assert_null(wire);
+    wire_free(NULL);
+
+    /* It may be no socket at all. */
+    assert_int_equal(wire_new_consume(make_fd(NULL), 1000, &wire), 0);
+    assert_int_equal(wire_read(wire), -ENOTSOCK);
+    wire_free(wire);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_new, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_frames, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_random_splits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pipelined, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_fds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unwanted_fds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_room_for_fds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_large, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_partial_write, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_peer_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
