@@ -1,6 +1,6 @@
 # hvsockd: main -> api -> manager -> leaf rooms.
 DAEMON_SOURCES := $(wildcard daemon/store/*.c daemon/bind/*.c daemon/handout/*.c daemon/activate/*.c daemon/plan/*.c \
-  daemon/access/*.c daemon/manager/*.c daemon/api/*.c)
+  daemon/access/*.c daemon/manager/*.c daemon/api/*.c) daemon/log.c
 $(eval $(call archive,daemon,$(DAEMON_SOURCES) $(B)/daemon/binders.c))
 
 # The table of binders, from the names of their files.
@@ -13,6 +13,7 @@ $(B)/daemon/binders.c: daemon/room.mk $(wildcard daemon/bind/bind-*.c)
 
 # SQL and the interface are embedded; the objects depend on them.
 $(B)/daemon/store/migrations.o: $(wildcard schema/sql/*.sql)
+$(B)/daemon/api/interface.o: $(wildcard schema/varlink/*.varlink)
 
 ifneq ($(wildcard daemon/main.c),)
 $(B)/hvsockd: $(B)/daemon/main.o $(B)/daemon.a $(B)/config.a $(B)/schema.a
