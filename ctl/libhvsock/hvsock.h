@@ -2,7 +2,8 @@
 /* libhvsock: the client of hvsockd, the registry of services that virtual machines reach over hypervisor sockets.
  * libhvsock(3). Every function that can fail answers a negative errno; what the daemon refused is HVSOCK_REFUSED, and
  * hvsock_error_name() says what it was. Nothing here starts a thread, logs, or changes global state. A client is used by
- * one thread at a time. */
+ * one thread at a time. When a call has failed in the middle (the daemon went away, broke the protocol, or took too long) the
+ * connection is good for hvsock_close alone, and further calls answer -ENOTCONN. */
 #pragma once
 
 #include <stddef.h>
@@ -18,28 +19,30 @@ typedef struct hvsock hvsock;
 #define HVSOCK_SOCKET_DEFAULT "/run/hvsockd/io.hvsock.Registry"
 #define HVSOCK_REFUSED 1
 
-/* Connects to the daemon's socket. path NULL: $HVSOCK_SOCKET, else HVSOCK_SOCKET_DEFAULT. *ret is owned by the caller, for
+/* Connects to the daemon's socket, waiting where it is not yet ready to accept. path NULL: $HVSOCK_SOCKET, else HVSOCK_SOCKET_DEFAULT. *ret is owned by the caller, for
  * hvsock_close. -ENOENT, -ECONNREFUSED: no daemon there; -errno of connect(2). */
 int hvsock_open(const char *path, hvsock **ret);
 /* Takes NULL. Returns NULL. */
 hvsock *hvsock_close(hvsock *client);
 /* The socket, for poll(2). */
 int hvsock_fd(const hvsock *client);
-/* How long a call may wait for its reply. -1 (at first): for ever. */
+/* How long a call may wait for each of its replies, in milliseconds. -1 (at first): for ever. */
 void hvsock_set_timeout(hvsock *client, int timeout_ms);
 
 /* One call and its one reply. method: a name of io.hvsock.Registry ("List"), or a full one. parameters: a JSON object, or NULL.
- * *ret_reply: the reply's parameters, a JSON object, owned by the caller (free(3)); may be NULL.
- * 0; HVSOCK_REFUSED; -errno (-ECONNRESET: the daemon went away; -EBADMSG: it broke the protocol; -ETIMEDOUT). */
+ * *ret_reply: the reply's parameters, a JSON object, owned by the caller (free(3)); ret_reply may be NULL. Descriptors that come
+ * with it are closed: hvsock_call_more gives them, also of a call that has one reply.
+ * 0; HVSOCK_REFUSED; -errno (-EINVAL: parameters are no object; -ECONNRESET: the daemon went away; -EBADMSG: it broke the
+ * protocol; -ETIMEDOUT). */
 int hvsock_call(hvsock *client, const char *method, const char *parameters, char **ret_reply);
 /* A call with `more`: on_reply is called for each reply, with the reply's parameters and its descriptors (fds[i] is -1 for
- * what it took over by setting fds[i] to -1; the rest is closed). It answers 0 to go on; anything else ends the sequence, closes the
- * connection's use, and is returned. */
+ * what it took over by setting fds[i] to -1; the rest is closed). It answers 0 to go on; anything else ends the sequence and
+ * is returned, and the connection is good for hvsock_close alone. */
 typedef int (*hvsock_reply_fn)(const char *parameters, int *fds, size_t fd_count, void *userdata);
 int hvsock_call_more(hvsock *client, const char *method, const char *parameters, hvsock_reply_fn on_reply, void *userdata);
 
-/* Of the last HVSOCK_REFUSED: "io.hvsock.Registry.Conflict", its parameters (JSON), and both in one sentence for people.
- * Good until the next call. */
+/* Of the last HVSOCK_REFUSED: "io.hvsock.Registry.Conflict", its parameters (a JSON object), and both in one sentence for people,
+ * UTF-8 without control characters. Owned by the client and good until its next call; NULL: the last call was not refused. */
 const char *hvsock_error_name(const hvsock *client);
 const char *hvsock_error_parameters(const hvsock *client);
 const char *hvsock_error_text(const hvsock *client);
@@ -53,20 +56,22 @@ typedef struct hvsock_listener {
 } hvsock_listener;
 
 /* Takes the listeners of these services, all or none. names: ended by NULL. *ret: *ret_count of them, for
- * hvsock_listeners_free. The lease ends with this process, also over execve(2). */
+ * hvsock_listeners_free. The lease ends with this process and not with the connection: it lives on over execve(2). */
 int hvsock_acquire(hvsock *client, const char *const *names, hvsock_listener **ret, size_t *ret_count);
 /* Closes what was not taken over (fd set to -1), and frees. */
 void hvsock_listeners_free(hvsock_listener *listeners, size_t count);
 
-/* Registers a service by name, port (0: chosen by the daemon) and element name (NULL: the name). *ret_port may be NULL. */
+/* Registers a service by name, port (0: the daemon chooses one, which stays with the name) and element name (NULL: the name).
+ * *ret_port: its port; ret_port may be NULL. */
 int hvsock_register(hvsock *client, const char *name, uint32_t port, const char *element_name, uint32_t *ret_port);
 int hvsock_unregister(hvsock *client, const char *name);
-/* A service by name, as JSON (type Service). */
+/* A service by name: *ret_service is JSON (type Service), owned by the caller (free(3)). */
 int hvsock_describe(hvsock *client, const char *name, char **ret_service);
 
-/* The port's GUID in the VSOCK template, 36 characters and NUL. */
+/* The port's Hyper-V service GUID in the template 00000000-facb-11e6-bd58-64006a7986d3 ("Make your own integration services",
+ * Microsoft Learn): 36 characters, lower case, and NUL. */
 void hvsock_guid_from_port(uint32_t port, char guid[37]);
-/* 0; -EINVAL: no GUID, or outside the template. */
+/* guid: with or without braces, in any case. 0; -EINVAL: no GUID, or outside the template. */
 int hvsock_guid_to_port(const char *guid, uint32_t *ret_port);
 
 #ifdef __cplusplus
