@@ -88,7 +88,7 @@ FORTIFY := $(if $(SANITIZE)$(FUZZ)$(COVERAGE),,-U_FORTIFY_SOURCE -D_FORTIFY_SOUR
 CFLAGS ?= -g
 override CFLAGS += -std=gnu17 $(OPT) $(FORTIFY) -fPIC $(FLAGS) $(if $(WERROR)$(CI),-Werror) $(MODE_FLAGS) -ffunction-sections -fdata-sections
 override CPPFLAGS += -D_GNU_SOURCE -I. -I$(B) -DHVSOCK_VERSION='"$(VERSION)"' -DHVSOCK_LIBEXECDIR='"$(LIBEXECDIR)"'
-override LDFLAGS += -pie -Wl,-z,relro,-z,now,--gc-sections,--as-needed $(MODE_FLAGS)
+override LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed $(MODE_FLAGS)
 
 PACKAGES := sqlite3 yaml-0.1 jansson libsystemd smartcols
 PKG_CONFIG ?= pkg-config
@@ -115,10 +115,11 @@ endef
 define link
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LD  $@')
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(or $(2),-pie) -o $@ $(filter %.o %.a,$^) $(1)
 endef
 
 ALL :=
+comma := ,
 include schema/room.mk config/room.mk daemon/room.mk ctl/room.mk tests/room.mk packaging/room.mk
 
 all: $(ALL)

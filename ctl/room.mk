@@ -1,6 +1,10 @@
 # hvsockctl and libhvsock.
 LIBHVSOCK_SOURCES := $(wildcard ctl/libhvsock/*.c)
 $(eval $(call archive,libhvsock,$(LIBHVSOCK_SOURCES)))
+# The library for others: what libhvsock.map names, and nothing else, is to be seen.
+$(B)/libhvsock.so.0: $(LIBHVSOCK_SOURCES:%.c=$(B)/%.o) $(B)/schema.a ctl/libhvsock/libhvsock.map
+	$(call link,$(LIBS_jansson),-shared -Wl$(comma)-soname=libhvsock.so.0 -Wl$(comma)--version-script=ctl/libhvsock/libhvsock.map)
+ALL += $(B)/libhvsock.so.0
 CTL_SOURCES := $(filter-out ctl/main.c,$(wildcard ctl/*.c)) $(wildcard ctl/verbs/*.c)
 $(eval $(call archive,ctl,$(CTL_SOURCES) $(if $(wildcard ctl/verb.h),$(B)/ctl/verbs.c)))
 

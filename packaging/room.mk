@@ -1,0 +1,52 @@
+# packaging: what is made for installing, installing it, and packages.
+
+# ---- man pages; hvsockd.yaml(5) is made from the table of fields ----
+$(B)/packaging/man/reference: $(B)/packaging/man/reference.o $(B)/schema.a
+	$(call link,$(LIBS_jansson))
+$(B)/packaging/man/hvsockd.yaml.5: packaging/man/hvsockd.yaml.5.in $(B)/packaging/man/reference
+	@sed 's|@DOCDIR@|$(DOCDIR)|' $< | $(B)/packaging/man/reference > $@
+MAN_PAGES := $(wildcard packaging/man/*.[1-8]) $(B)/packaging/man/hvsockd.yaml.5
+docs: $(MAN_PAGES)
+
+# ---- files that name where other files are ----
+MADE := $(B)/packaging/systemd/hvsockd.service $(B)/ctl/libhvsock/hvsock.pc
+$(B)/%: %.in $(B)/built-with
+	@mkdir -p $(@D)
+	@sed 's|@PREFIX@|$(PREFIX)|; s|@SBINDIR@|$(SBINDIR)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
+
+# ---- install: FILE>DESTINATION, one a line; uninstall removes the same ----
+INSTALLED_PROGRAMS := $(B)/hvsockctl>$(BINDIR)/hvsockctl $(B)/hvsockd>$(SBINDIR)/hvsockd
+INSTALLED_FILES := $(B)/libhvsock.so.0>$(LIBDIR)/libhvsock.so.0 ctl/libhvsock/hvsock.h>$(INCLUDEDIR)/hvsock.h \
+  $(B)/ctl/libhvsock/hvsock.pc>$(PKGCONFIGDIR)/hvsock.pc \
+  $(foreach m,$(MAN_PAGES),$(m)>$(MANDIR)/man$(lastword $(subst ., ,$(m)))/$(notdir $(m))) \
+  $(B)/packaging/systemd/hvsockd.service>$(SYSTEMUNITDIR)/hvsockd.service packaging/systemd/hvsockd.socket>$(SYSTEMUNITDIR)/hvsockd.socket \
+  packaging/systemd/sysusers.conf>$(SYSUSERSDIR)/hvsockd.conf packaging/systemd/tmpfiles.conf>$(TMPFILESDIR)/hvsockd.conf \
+  packaging/completion/hvsockctl.bash>$(BASHDIR)/hvsockctl packaging/completion/_hvsockctl>$(ZSHDIR)/_hvsockctl \
+  packaging/completion/hvsockctl.fish>$(FISHDIR)/hvsockctl.fish README.md>$(DOCDIR)/README.md \
+  $(foreach e,$(wildcard config/examples/*),$(e)>$(DOCDIR)/examples/$(notdir $(e)))
+INSTALLED_LINKS := libhvsock.so.0>$(LIBDIR)/libhvsock.so
+
+install: all docs $(MADE)
+	$(Q)set -e; put() { install -D -m "$$1" "$${2%>*}" "$(DESTDIR)$${2#*>}"; }; \
+	for f in $(foreach f,$(INSTALLED_PROGRAMS),'$(f)'); do put 755 "$$f"; done; \
+	for f in $(foreach f,$(INSTALLED_FILES),'$(f)'); do put 644 "$$f"; done; \
+	for f in $(foreach f,$(INSTALLED_LINKS),'$(f)'); do ln -sf "$${f%>*}" "$(DESTDIR)$${f#*>}"; done; \
+	install -d -m 755 "$(DESTDIR)$(DOCDIR)"
+
+uninstall:
+	$(Q)for f in $(foreach f,$(INSTALLED_PROGRAMS) $(INSTALLED_FILES) $(INSTALLED_LINKS),'$(f)'); do rm -f "$(DESTDIR)$${f#*>}"; done
+	$(Q)rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || :
+
+# ---- a demonstration ----
+run: all
+	@packaging/demo $(B)
+
+# ---- Debian packages, from the files of this tree ----
+deb:
+	@rm -rf .build/deb; mkdir -p .build/deb/hvsockd-$(VERSION)
+	@tar -c --exclude=./.build --exclude=./.git . | tar -x -C .build/deb/hvsockd-$(VERSION)
+	@cp -r packaging/debian .build/deb/hvsockd-$(VERSION)/debian
+	$(Q)cd .build/deb/hvsockd-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u CI dpkg-buildpackage -b -us -uc -d $(if $(V),,>../log 2>&1 || { tail -n 40 ../log; exit 1; })
+	@ls -1 .build/deb/*.deb
+
+.PHONY: docs install uninstall run deb
