@@ -2,6 +2,7 @@
 /* Taking listeners: one call, as many replies as it takes, all or none. */
 
 #include <errno.h>
+#include <jansson.h>
 #include <string.h>
 
 #include "ctl/libhvsock/client.h"

@@ -2,7 +2,6 @@
 /* What the files of libhvsock share: a client, and one reply of the daemon. Not installed. */
 #pragma once
 
-#include <jansson.h>
 #include <stdbool.h>
 
 #include "ctl/libhvsock/hvsock.h"
@@ -13,6 +12,7 @@
 #define HVSOCK_INTERFACE "io.hvsock.Registry"
 
 typedef struct Reply Reply;
+typedef struct json_t json_t; /* <jansson.h> */
 
 struct hvsock {
     Wire *wire;

@@ -2,6 +2,7 @@
 /* What the daemon refused, in one sentence for people: who or what, since when, and what to do. Kept until the next call. */
 
 #include <errno.h>
+#include <jansson.h>
 #include <string.h>
 
 #include "ctl/libhvsock/client.h"

@@ -2,6 +2,7 @@
 /* Calls that have a function of their own, and GUIDs. */
 
 #include <errno.h>
+#include <jansson.h>
 #include <string.h>
 
 #include "ctl/libhvsock/client.h"

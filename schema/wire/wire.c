@@ -9,33 +9,11 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "schema/wire/queue.h"
 #include "schema/wire/wire.h"
 
-#define BUFFER_FIRST_BYTES 4096u          /* enough for most calls */
-#define BUFFER_KEEP_BYTES (32u * 1024)    /* more is given back as soon as it is empty */
-#define BUFFER_LEAST_BYTES 1024u          /* room worth a system call */
+#define READ_LEAST_BYTES 1024u /* room worth a system call */
 #define NONE SIZE_MAX
-
-/* A message with descriptors. */
-typedef struct Mark {
-    uint64_t position; /* of its first byte, in the stream */
-    size_t size_bytes; /* with its NUL; of messages that go out */
-    FdList fds;
-} Mark;
-
-/* First in, first out. */
-typedef struct Marks {
-    Mark *items;
-    size_t first, count, capacity; /* items[first .. first + count) */
-} Marks;
-
-/* Bytes [start, end) of data wait; `position` is where data[start] stands in the stream. */
-typedef struct Queue {
-    char *data;
-    size_t start, end, capacity;
-    uint64_t position;
-    Marks marks;
-} Queue;
 
 struct Wire {
     int fd;
@@ -48,118 +26,6 @@ struct Wire {
     size_t next_end;   /* of `in`: index of the first NUL; NONE: not in what came so far, which was all searched */
     bool at_beginning; /* the next byte to come begins a message */
 };
-
-/* ---- marks ---- */
-
-/* Room for one more at the end. */
-static int marks_reserve(Marks *marks)
-{
-    if (marks->first + marks->count < marks->capacity)
-        return 0;
-    if (marks->first > 0 && marks->first >= marks->count) {
-        memmove(marks->items, marks->items + marks->first, marks->count * sizeof(*marks->items));
-        marks->first = 0;
-        return 0;
-    }
-    size_t capacity = marks->capacity ? marks->capacity * 2 : 4;
-    Mark *items = reallocarray(marks->items, capacity, sizeof(*items));
-    if (!items)
-        return -ENOMEM;
-    marks->items = items;
-    marks->capacity = capacity;
-    return 0;
-}
-
-static Mark *marks_first(const Marks *marks)
-{
-    return marks->count > 0 ? &marks->items[marks->first] : NULL;
-}
-
-static void marks_add(Marks *marks, const Mark *mark)
-{
-    marks->items[marks->first + marks->count++] = *mark;
-}
-
-/* What it owned is somebody else's by now. */
-static void marks_drop_first(Marks *marks)
-{
-    marks->first++;
-    if (--marks->count == 0)
-        marks->first = 0;
-}
-
-static void marks_release(Marks *marks)
-{
-    for (size_t i = 0; i < marks->count; i++)
-        fd_list_clear(&marks->items[marks->first + i].fds);
-    free(marks->items);
-    *marks = (Marks){0};
-}
-
-/* ---- queues ---- */
-
-static size_t queue_size_bytes(const Queue *queue)
-{
-    return queue->end - queue->start;
-}
-
-/* Room for wanted_bytes behind end, as far as limit_bytes (of the whole capacity) allows. Moves only where at least as much
- * was taken as has to be moved, or where nothing else is left: so a byte is moved a bounded number of times. */
-static int queue_reserve(Queue *queue, size_t wanted_bytes, size_t limit_bytes)
-{
-    size_t used = queue_size_bytes(queue), capacity = queue->capacity, needed;
-
-    if (capacity - queue->end >= wanted_bytes)
-        return 0;
-    if (__builtin_add_overflow(used, wanted_bytes, &needed) || needed > SIZE_MAX / 4)
-        return -ENOMEM;
-    if (needed > limit_bytes)
-        needed = limit_bytes;
-    if (queue->start < used || capacity < needed) {
-        capacity = capacity ? capacity * 2 : BUFFER_FIRST_BYTES;
-        while (capacity < needed)
-            capacity *= 2;
-        if (capacity > limit_bytes)
-            capacity = limit_bytes;
-    }
-    if (capacity > queue->capacity) {
-        char *data = realloc(queue->data, capacity);
-        if (!data)
-            return -ENOMEM;
-        queue->data = data;
-        queue->capacity = capacity;
-    }
-    if (queue->start > 0) {
-        memmove(queue->data, queue->data + queue->start, used);
-        queue->start = 0;
-        queue->end = used;
-    }
-    return 0;
-}
-
-static void queue_take(Queue *queue, size_t size_bytes)
-{
-    queue->start += size_bytes;
-    queue->position += size_bytes;
-    if (queue->start == queue->end)
-        queue->start = queue->end = 0;
-}
-
-static void queue_give_back(Queue *queue)
-{
-    if (queue->end == 0 && queue->capacity > BUFFER_KEEP_BYTES) {
-        free(queue->data);
-        queue->data = NULL;
-        queue->capacity = 0;
-    }
-}
-
-static void queue_release(Queue *queue)
-{
-    free(queue->data);
-    marks_release(&queue->marks);
-    *queue = (Queue){0};
-}
 
 /* ---- making ---- */
 
@@ -259,7 +125,7 @@ static int wire_take_fds(Wire *wire, FdList *fds, bool was_beginning, size_t siz
     if (r < 0)
         return r;
     wire->fds_waiting += fds->count;
-    marks_add(&in->marks, &(Mark){
+    marks_add_consume(&in->marks, &(Mark){
         .position = in->position + (size_t)(begin - (in->data + in->start)),
         .fds = *fds,
     });
@@ -276,11 +142,11 @@ static int wire_end(Wire *wire)
 static int wire_receive(Wire *wire)
 {
     Queue *in = &wire->in;
-    size_t limit = wire->message_max_bytes + 1 > BUFFER_FIRST_BYTES ? wire->message_max_bytes + 1 : BUFFER_FIRST_BYTES;
+    size_t limit = wire->message_max_bytes + 1 > QUEUE_FIRST_BYTES ? wire->message_max_bytes + 1 : QUEUE_FIRST_BYTES;
 
     queue_give_back(in);
     size_t before = in->start;
-    int r = queue_reserve(in, wire->filled ? BUFFER_KEEP_BYTES : BUFFER_LEAST_BYTES, limit);
+    int r = queue_reserve(in, wire->filled ? QUEUE_KEEP_BYTES : READ_LEAST_BYTES, limit);
     if (r < 0)
         return r;
     if (wire->next_end != NONE)
@@ -401,7 +267,7 @@ int wire_write_fds_consume(Wire *wire, const char *message, size_t size_bytes, F
     if (r < 0)
         return r;
     if (own.count > 0) {
-        marks_add(&out->marks, &(Mark){
+        marks_add_consume(&out->marks, &(Mark){
             .position = out->position + queue_size_bytes(out),
             .size_bytes = size,
             .fds = own,

@@ -1,148 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* schema/wire over socketpairs: framing, descriptors, bounds. Every test ends with as many descriptors as it began with. */
+/* schema/wire over socketpairs: framing, and which message descriptors belong to; bounds. Every test ends with as many descriptors as it began with. */
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
-#include <poll.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 
-#include <cmocka.h>
-
-#include "schema/base/buffer.h"
-#include "schema/wire/wire.h"
-
-static size_t count_fds(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    size_t count = 0;
-
-    assert_non_null(folder);
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
-}
-
-static int setup(void **state)
-{
-    *state = (void *)count_fds();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    size_t before = (size_t)*state, after = count_fds();
-
-    if (before != after)
-        fprintf(stderr, "%zu descriptors at the start, %zu at the end\n", before, after);
-    return before == after ? 0 : -1;
-}
-
-/* A wire and, at the other end, a plain socket. */
-static Wire *make_wire(size_t message_max_bytes, int *ret_peer)
-{
-    int pair[2];
-    Wire *wire;
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    assert_int_equal(wire_new_consume(pair[0], message_max_bytes, &wire), 0);
-    *ret_peer = pair[1];
-    return wire;
-}
-
-static void make_wires(size_t message_max_bytes, Wire **ret_a, Wire **ret_b)
-{
-    int peer;
-
-    *ret_a = make_wire(message_max_bytes, &peer);
-    assert_int_equal(wire_new_consume(peer, message_max_bytes, ret_b), 0);
-}
-
-/* A pipe's reading end: something that can be told by its inode. */
-static int make_fd(ino_t *ret_inode)
-{
-    int ends[2];
-    struct stat status;
-
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    close(ends[1]);
-    assert_int_equal(fstat(ends[0], &status), 0);
-    if (ret_inode)
-        *ret_inode = status.st_ino;
-    return ends[0];
-}
-
-static void make_fds(size_t count, FdList *ret)
-{
-    *ret = (FdList){0};
-    for (size_t i = 0; i < count; i++)
-        assert_int_equal(fd_list_add_consume(ret, make_fd(NULL)), 0);
-}
-
-/* One sendmsg of exactly these bytes, with `count` new descriptors. */
-static void send_raw(int fd, const char *bytes, size_t size, size_t count)
-{
-    union {
-        char bytes[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
-        struct cmsghdr header;
-    } control;
-    struct iovec vector = {(char *)(uintptr_t)bytes, size};
-    struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1};
-    FdList fds;
-
-    make_fds(count, &fds);
-    if (count > 0) {
-        header.msg_control = &control;
-        header.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        control.header = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-        memcpy(CMSG_DATA(&control.header), fds.fds, count * sizeof(int));
-    }
-    assert_int_equal(sendmsg(fd, &header, MSG_NOSIGNAL), size);
-    fd_list_clear(&fds);
-}
-
-/* Everything that comes until wire_read says something else than 0, which is returned: `message|message(fds)|…`. */
-static int read_all(Wire *wire, Buffer *ret)
-{
-    for (;;) {
-        int r = wire_read(wire);
-        if (r != 0)
-            return r;
-        char *message;
-        size_t size;
-        FdList fds;
-        while (wire_next(wire, &message, &size, &fds)) {
-            assert_int_equal(strlen(message), size);
-            if (ret->size_bytes > 0)
-                buffer_append_char(ret, '|');
-            buffer_append(ret, message, size);
-            if (fds.count > 0)
-                buffer_printf(ret, "(%zu)", fds.count);
-            for (size_t i = 0; i < fds.count; i++)
-                assert_true(fcntl(fds.fds[i], F_GETFD) & FD_CLOEXEC);
-            fd_list_clear(&fds);
-        }
-    }
-}
-
-static void assert_text(Buffer *buffer, const char *expected)
-{
-    char *text;
-
-    assert_int_equal(buffer_take(buffer, &text, NULL), 0);
-    assert_string_equal(text, expected);
-    free(text);
-}
+#include "tests/unit/wire-peer.h"
 
 /* A piece is one sendmsg: `.` stands for NUL, a number after `^` is how many descriptors go with it. */
 static const struct {
@@ -337,103 +200,6 @@ static void test_pipelined(void **state)
     wire_free(b);
 }
 
-static void test_many_fds(void **state)
-{
-    static const struct {
-        size_t count;
-        int answer;
-    } table[] = {{1, 0}, {128, 0}, {253, 0}, {254, -EINVAL}, {1000, -EINVAL}};
-
-    for (size_t i = 0; i < ELEMENTS_OF(table); i++) {
-        Wire *a, *b;
-        FdList fds;
-        char *message;
-
-        make_wires(1000, &a, &b);
-        make_fds(table[i].count, &fds);
-        assert_int_equal(wire_write_fds_consume(a, "{}", 2, &fds), table[i].answer);
-        assert_int_equal(fds.count, 0);
-        assert_int_equal(wire_pending_out_bytes(a), table[i].answer == 0 ? 3 : 0);
-        assert_int_equal(wire_flush(a), 0);
-        assert_int_equal(wire_read(b), table[i].answer == 0 ? 0 : WIRE_AGAIN);
-        assert_int_equal(wire_next(b, &message, NULL, &fds), table[i].answer == 0);
-        if (table[i].answer == 0) {
-            assert_int_equal(fds.count, table[i].count);
-            fd_list_clear(&fds);
-        }
-        wire_free(a);
-        wire_free(b);
-    }
-}
-
-/* Descriptors that nobody asks for, or that wait when the wire is freed, at either end, are closed. */
-static void test_unwanted_fds(void **state)
-{
-    int peer;
-    char *message;
-    FdList fds;
-    Wire *wire = make_wire(1000, &peer);
-
-    send_raw(peer, "a\0", 2, 3);
-    send_raw(peer, "b\0", 2, 3);
-    send_raw(peer, "c", 1, 3);
-    assert_int_equal(wire_read(wire), 0);
-    assert_true(wire_next(wire, &message, NULL, NULL));
-    assert_int_equal(wire_read(wire), 0);
-    assert_int_equal(wire_read(wire), 0);
-    make_fds(5, &fds);
-    assert_int_equal(wire_write_fds_consume(wire, "x", 1, &fds), 0);
-    wire_free(wire);
-    close(peer);
-
-    /* fds_max bounds a message, and 0 leaves them to the kernel. */
-    for (size_t max = 0; max < 3; max++) {
-        wire = make_wire(1000, &peer);
-        wire_set_fds_max(wire, max);
-        send_raw(peer, "a\0", 2, 0);
-        send_raw(peer, "b\0", 2, 2);
-        assert_int_equal(wire_read(wire), max < 2 ? -EBADMSG : 0);
-        assert_int_equal(wire_has_next(wire), max == 2);
-        wire_free(wire);
-        close(peer);
-    }
-
-    /* More than may wait: never taken, though there is room for the bytes. */
-    wire = make_wire(100000, &peer);
-    int r = 0;
-    size_t sent = 0;
-    for (; sent < 20 && r == 0; sent++) {
-        send_raw(peer, "a\0", 2, 200);
-        r = wire_read(wire);
-    }
-    assert_int_equal(r, -EBADMSG);
-    assert_int_equal(sent, WIRE_FDS_WAITING_MAX / 200 + 1);
-    assert_int_equal(wire_read(wire), -EBADMSG);
-    wire_free(wire);
-    close(peer);
-}
-
-/* The process may open no more: the kernel gives what it can, and cuts the rest. */
-static void test_no_room_for_fds(void **state)
-{
-    int peer;
-    Wire *wire = make_wire(1000, &peer);
-    struct rlimit limit, low;
-    size_t open_now = count_fds() - 3; /* without . and .. and the folder's own */
-
-    send_raw(peer, "a\0", 2, 10);
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    low = limit;
-    low.rlim_cur = open_now + 4;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-    int r = wire_read(wire);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    assert_int_equal(r, -EBADMSG);
-    assert_false(wire_has_next(wire));
-    wire_free(wire);
-    close(peer);
-}
-
 static void test_sizes(void **state)
 {
     enum { LARGE = 5000 };
@@ -560,49 +326,6 @@ static void test_large(void **state)
     close(peer);
 }
 
-/* Descriptors of a message that leaves in many parts go with its first byte, once; what waits behind it keeps its own. */
-static void test_partial_write(void **state)
-{
-    enum { SIZE = 1000000 };
-    static char text[SIZE];
-    Wire *a, *b;
-    ino_t inodes[3];
-    FdList fds = {0};
-
-    make_wires(SIZE, &a, &b);
-    memset(text, 'x', SIZE);
-    assert_int_equal(wire_write(a, "first", 5), 0);
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(fd_list_add_consume(&fds, make_fd(&inodes[i])), 0);
-        assert_int_equal(wire_write_fds_consume(a, text, SIZE, &fds), 0);
-        assert_int_equal(wire_write(a, "between", 7), 0);
-    }
-    int got = 0, flushes = 0;
-    for (bool out = false; got < 7;) {
-        if (!out)
-            out = wire_flush(a) == 0;
-        flushes++;
-        int r = wire_read(b);
-        assert_true(r == 0 || r == WIRE_AGAIN);
-        char *message;
-        size_t size;
-        while (wire_next(b, &message, &size, &fds)) {
-            assert_int_equal(size, got == 0 ? 5 : got % 2 ? SIZE : 7);
-            assert_int_equal(fds.count, got % 2);
-            if (fds.count > 0) {
-                struct stat status;
-                assert_int_equal(fstat(fds.fds[0], &status), 0);
-                assert_int_equal(status.st_ino, inodes[got / 2]);
-            }
-            fd_list_clear(&fds);
-            got++;
-        }
-    }
-    assert_true(flushes > 5);
-    wire_free(a);
-    wire_free(b);
-}
-
 static void test_peer_gone(void **state)
 {
     int peer;
@@ -670,13 +393,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_frames, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random_splits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pipelined, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_many_fds, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_unwanted_fds, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_no_room_for_fds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_partial_write, setup, teardown),
         cmocka_unit_test_setup_teardown(test_peer_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
     };
