@@ -32,8 +32,15 @@ static inline uint32_t service_backlog(const ServiceContext *service)
 {
     return service->backlog.set ? service->backlog.value : SERVICE_BACKLOG_DEFAULT;
 }
-/* HANDOUT_LISTENER or HANDOUT_CONNECTIONS, with its default. default_peers: the settings' peers are not empty. */
-int service_handout_mode(const ServiceContext *service, bool default_peers);
+/* Whether peers says anything: `peers: {}` does not. */
+bool service_has_peers(const ServiceContext *service);
+/* HANDOUT_LISTENER or HANDOUT_CONNECTIONS, with its default. implied_peers: the settings' peers are not empty, or the service
+ * names a machine (machine:NAME) that is reached on vsock, which implies peers. */
+int service_handout_mode(const ServiceContext *service, bool implied_peers);
+/* Whether one of its addresses is machine:NAME of this machine, or machine:*. */
+bool service_means_machine(const ServiceContext *service, const MachineContext *machine);
+/* What only shows where the machine is known: an explicit listener or wait, and the machine is reached on vsock. 0; -ENOMEM. */
+int service_check_machine(const ServiceContext *service, const MachineContext *machine, Problems *problems);
 
 /* What the service listens on, each complete with the port or GUID: given, or the default. machine:* and machine:NAME
  * stay as they are (transport_machine). An array of *ret_count; address_release each, then free. */
@@ -44,5 +51,5 @@ void addresses_free(Address *addresses, size_t count);
 int machine_address(const MachineContext *machine, const ServiceContext *service, Address *ret);
 
 /* A copy with every default filled in, which is itself a valid input: port, guid, elementName, type, listen, enabled,
- * backlog, handout. auto_port: the port chosen for autoPort, or NULL. */
-int service_complete(const ServiceContext *service, const uint32_t *auto_port, bool default_peers, ServiceContext **ret);
+ * backlog, handout. auto_port: the port chosen for autoPort, or NULL. implied_peers: as above. */
+int service_complete(const ServiceContext *service, const uint32_t *auto_port, bool implied_peers, ServiceContext **ret);
