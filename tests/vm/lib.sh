@@ -1,0 +1,47 @@
+# shellcheck shell=bash
+# What the cases share. WORK is a fresh folder of the case.
+set -eu
+[ "${HVSOCK_GUEST-}" = 1 ] || {
+    echo "connects AF_VSOCK: only in a guest"
+    exit 77
+}
+export HVSOCK_SOCKET=$WORK/run/io.hvsock.Registry
+tests=$PWD
+
+fail() {
+    echo "FAIL: $*"
+    exit 1
+}
+# within SECONDS COMMAND...: tries until it succeeds.
+within() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >"$WORK/within" 2>&1; do
+        if [ "$SECONDS" -ge "$end" ]; then
+            cat "$WORK/within"
+            fail "never came: $*"
+        fi
+        sleep 0.1
+    done
+}
+# daemon_start YAML: hvsockd in a folder of the case.
+daemon_start() {
+    mkdir -p "$WORK"/{etc/services.d,state,run}
+    echo "$1" >"$WORK/etc/services.d/case.yaml"
+    hvsockd --config "$WORK/etc" --state "$WORK/state" --runtime "$WORK/run" 2>"$WORK/hvsockd.log" &
+    daemon=$!
+    within 20 hvsockctl status
+}
+daemon_stop() {
+    kill "$daemon"
+    wait "$daemon" || { cat "$WORK/hvsockd.log"; fail "hvsockd ended with $?"; }
+}
+# state NAME: what the service is said to be; reason NAME: why its first listener is not.
+state() {
+    hvsockctl show "$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["runtime"]["state"])'
+}
+is_state() {
+    local is
+    is=$(state "$1")
+    [ "$is" = "$2" ] || { echo "$1 is $is"; hvsockctl show "$1"; return 1; }
+}
