@@ -17,5 +17,7 @@ uint64_t holders_inode(int fd);
 uint64_t holders_vsock_inode(uint32_t port);
 /* /proc/PID/comm; false where it is gone. */
 bool process_name(pid_t pid, char *name, size_t size_bytes);
+/* Who a process runs as; (uid_t)-1 where it is gone. */
+uid_t process_owner(pid_t pid);
 /* Field 22 of /proc/PID/stat: with the pid and the boot id it names a process for good. */
 bool process_start_time(pid_t pid, uint64_t *ret_ticks);

@@ -126,6 +126,7 @@ int manager_render_status(Manager *manager, Buffer *text);
 typedef struct Handed Handed;
 struct Handed {
     char **objects;
+    size_t count;
     FdList fds; /* as many as objects */
 };
 int manager_acquire(Manager *manager, const Caller *caller, char *const *names, Handed *ret, Failure *failure);

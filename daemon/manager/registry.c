@@ -166,9 +166,9 @@ Listener *registry_first_claim(Registry *registry, const char *key_text)
     return listener && strcmp(listener->key, key_text) == 0 ? listener : NULL;
 }
 
-Listener *registry_next_claim(Registry *registry, Listener *listener)
+Listener *registry_next_claim(Listener *listener)
 {
-    Listener *next = RB_NEXT(ListenersByKey, &registry->listeners, listener);
+    Listener *next = ListenersByKey_RB_NEXT(listener);
 
     return next && strcmp(next->key, listener->key) == 0 ? next : NULL;
 }
@@ -400,7 +400,7 @@ static char *copy_or_null(const char *text, bool *failed)
     return copy;
 }
 
-Listener *registry_add_listener(Registry *registry, Service *service, PlanListener *wanted)
+Listener *registry_add_listener(Registry *registry, Service *service, const PlanListener *wanted)
 {
     Listener *listener = calloc(1, sizeof(*listener));
     bool failed = false;
@@ -424,13 +424,22 @@ Listener *registry_add_listener(Registry *registry, Service *service, PlanListen
         listener_free(listener);
         return NULL;
     }
+    registry_take_listener(registry, service, listener);
+    return listener;
+}
+
+void registry_take_listener(Registry *registry, Service *service, Listener *listener)
+{
     Listener **end = &service->listeners;
+
     while (*end)
         end = &(*end)->next;
     *end = listener;
+    listener->service = service;
+    free(listener->former_service);
+    listener->former_service = NULL;
     RB_INSERT(ListenersByKey, &registry->listeners, listener);
     registry->listener_count++;
-    return listener;
 }
 
 void registry_remove_listener(Registry *registry, Listener *listener)
@@ -444,6 +453,7 @@ void registry_remove_listener(Registry *registry, Listener *listener)
     RB_REMOVE(ListenersByKey, &registry->listeners, listener);
     registry->listener_count--;
     listener->next = NULL;
+    listener->former_service = strdup(listener->service->context->name);
     listener->service = NULL;
 }
 
@@ -462,6 +472,7 @@ void listener_free(Listener *listener)
     free(listener->watch_path);
     free(listener->holders);
     free(listener->path);
+    free(listener->former_service);
     free(listener);
 }
 

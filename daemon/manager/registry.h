@@ -46,7 +46,8 @@ struct Listener {
     RB_ENTRY(Listener) by_key;
     Listener *next;             /* of its service, in the order of its addresses */
     TAILQ_ENTRY(Listener) queue; /* in one of the manager's queues, by state */
-    Service *service;
+    Service *service;     /* NULL: taken out, see former_service */
+    char *former_service; /* whose it was; NULL where memory ran out */
     char *uri;
     char *key;
     char *machine; /* or NULL */
@@ -148,7 +149,7 @@ Origin *registry_find_origin(Registry *registry, StoredOrigin kind, const char *
 Origin *registry_find_set(Registry *registry, const char *set);
 /* The first listener that claims this key; then each next. */
 Listener *registry_first_claim(Registry *registry, const char *key);
-Listener *registry_next_claim(Registry *registry, Listener *listener);
+Listener *registry_next_claim(Listener *listener);
 
 /* New ones take context over, also where they fail. NULL: no memory. The name must be free. */
 Service *registry_add_service(Registry *registry, ServiceContext *context_consume, const uint32_t *auto_port, StoredOrigin kind,
@@ -162,8 +163,10 @@ int registry_change_machine(Registry *registry, Machine *machine, MachineContext
 void registry_remove_service(Registry *registry, Service *service);
 void registry_remove_machine(Registry *registry, Machine *machine);
 
-/* Takes uri, key and machine from the wanted listener (they are NULL there afterwards), copies the rest. NULL: no memory. */
-Listener *registry_add_listener(Registry *registry, Service *service, PlanListener *wanted);
+/* Copies what is wanted; pending, with no descriptor. NULL: no memory. */
+Listener *registry_add_listener(Registry *registry, Service *service, const PlanListener *wanted);
+/* One that was taken out before comes back to a service. */
+void registry_take_listener(Registry *registry, Service *service, Listener *listener);
 /* Out of its service and the tree; the caller owns it, for listener_free. */
 void registry_remove_listener(Registry *registry, Listener *listener);
 void listener_free(Listener *listener);

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Acquire: listeners for a client, all names or none, and the leases that say who has them. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/bind/holders.h"
+#include "daemon/log.h"
+#include "daemon/manager/internal.h"
+
+#define ACQUIRE_NAMES_MAX 1024
+
+void handed_release(Handed *handed)
+{
+    for (size_t i = 0; handed->objects && i < handed->count; i++)
+        free(handed->objects[i]);
+    free(handed->objects);
+    fd_list_clear(&handed->fds);
+    *handed = (Handed){0};
+}
+
+static int check_mode(Manager *manager, const Service *service, Failure *failure)
+{
+    if (service_handout_mode(service->context, manager->default_peers) != HANDOUT_CONNECTIONS)
+        return 0;
+    return failure_not_allowed(failure, service->context->name,
+                               "its handout mode is connections, so that its peers are checked; use Serve");
+}
+
+/* Neither another's lease, nor a process that holds the socket otherwise. */
+static int check_exclusive(Manager *manager, const Caller *caller, const Service *service, Failure *failure)
+{
+    const char *name = service->context->name;
+
+    if (!service->context->handout || service->context->handout->exclusive != YES)
+        return 0;
+    for (const Lease *lease = leases_of_service(manager->leases, name); lease; lease = lease->next_of_service)
+        if (lease->pid != caller->credentials->pid)
+            return failure_busy(failure, name, lease->pid, lease->uid, lease->since_us);
+    for (const Listener *listener = service->listeners; listener; listener = listener->next) {
+        _cleanup_(freep) pid_t *pids = NULL;
+        size_t count = 0;
+        uint64_t inode = listener->handed_out && listener->fd >= 0 ? holders_inode(listener->fd) : 0;
+        if (inode == 0 || holders_find(&inode, 1, 8, &pids, &count) < 0)
+            continue;
+        for (size_t i = 0; i < count; i++)
+            if (pids[i] != caller->credentials->pid)
+                return failure_busy(failure, name, pids[i], process_owner(pids[i]), service->registered_at_us);
+    }
+    return 0;
+}
+
+static int check_listening(const Service *service, Failure *failure)
+{
+    const char *reason = "it holds no listener";
+
+    if (!service_effectively_enabled(service))
+        return failure_not_listening(failure, service->context->name, "it is disabled; enable it first");
+    for (const Listener *listener = service->listeners; listener; listener = listener->next) {
+        if (listener->state == LISTENER_LISTENING)
+            return 0;
+        reason = listener->reason ? listener->reason : reason;
+    }
+    return failure_not_listening(failure, service->context->name, reason);
+}
+
+static int check_service(Manager *manager, const Caller *caller, const char *name, Failure *failure)
+{
+    Service *service = registry_find_service(&manager->registry, name);
+
+    if (!service || (caller->only_service && strcmp(caller->only_service, name) != 0))
+        return failure_no_such_service(failure, name);
+    const char *why = access_may_take(manager->access, caller->credentials, service->context,
+                                      service->has_port ? &service->port : NULL);
+    if (why)
+        return failure_not_allowed(failure, name, why);
+    int r = check_mode(manager, service, failure);
+    if (r == 0)
+        r = check_listening(service, failure);
+    return r == 0 ? check_exclusive(manager, caller, service, failure) : r;
+}
+
+static int hand_out(Service *service, Handed *handed)
+{
+    for (Listener *listener = service->listeners; listener; listener = listener->next) {
+        Buffer object = {0};
+        if (listener->state != LISTENER_LISTENING)
+            continue;
+        buffer_append_text(&object, "{\"service\":");
+        buffer_append_json(&object, service->context->name);
+        if (listener->machine) {
+            buffer_append_text(&object, ",\"machine\":");
+            buffer_append_json(&object, listener->machine);
+        }
+        buffer_append_text(&object, ",\"address\":");
+        buffer_append_json(&object, listener->uri);
+        buffer_append_char(&object, ',');
+
+        char **objects = reallocarray(handed->objects, handed->count + 1, sizeof(*objects));
+        if (!objects) {
+            buffer_release(&object);
+            return -ENOMEM;
+        }
+        handed->objects = objects;
+        int r = buffer_take(&object, &handed->objects[handed->count], NULL);
+        if (r < 0)
+            return r;
+        handed->count++;
+        /* O_NONBLOCK is shared by all copies: an earlier holder may have set it. */
+        r = fd_set_nonblocking(listener->fd, false);
+        if (r == 0)
+            r = fd_list_add_dup(&handed->fds, listener->fd);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int make_lease(Manager *manager, const Caller *caller, int process_fd, Service *service, Failure *failure)
+{
+    const Credentials *credentials = caller->credentials;
+    uint32_t limit = manager->settings->limits->leases_per_user.value;
+    int pidfd = fd_duplicate(process_fd);
+
+    if (pidfd < 0)
+        return pidfd;
+    int r = leases_add_consume(manager->leases, service->context->name, pidfd, credentials->pid, credentials->uid, limit);
+    if (r == LEASE_LIMIT)
+        return failure_limit_reached(failure, "leasesPerUser", limit);
+    if (r < 0)
+        return r;
+    for (Listener *listener = service->listeners; listener; listener = listener->next)
+        if (listener->state == LISTENER_LISTENING)
+            listener->handed_out = true;
+    service_touch(service);
+    manager_event(manager, "acquired", service->context->name, NULL, "%s is taken by process %d", service->context->name,
+                  (int)credentials->pid);
+    return 0;
+}
+
+/* EMFILE and the like are the daemon's trouble, and are told as such; the caller may try again. */
+static int refuse_resources(Failure *failure, int error)
+{
+    if (error == -EMFILE || error == -ENFILE)
+        return failure_limit_reached(failure, "descriptors", 0);
+    return error;
+}
+
+int manager_acquire(Manager *manager, const Caller *caller, char *const *names, Handed *ret, Failure *failure)
+{
+    Handed handed = {0};
+    size_t count = text_list_count(names);
+    int r = 0;
+
+    if (count == 0 || count > ACQUIRE_NAMES_MAX)
+        return failure_invalid_parameter(failure, "names");
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(names[i], names[k]) == 0)
+                return failure_invalid_parameter(failure, "names");
+        r = check_service(manager, caller, names[i], failure);
+        if (r != 0)
+            return r;
+    }
+    _cleanup_(fd_closep) int process_fd = credentials_open_pidfd(caller->credentials);
+    if (process_fd == -ESRCH)
+        return failure_not_allowed(failure, names[0], "the process that connected has ended");
+    if (process_fd < 0)
+        return refuse_resources(failure, process_fd);
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = hand_out(registry_find_service(&manager->registry, names[i]), &handed);
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = make_lease(manager, caller, process_fd, registry_find_service(&manager->registry, names[i]), failure);
+    if (r != 0) {
+        handed_release(&handed);
+        return r < 0 ? refuse_resources(failure, r) : r;
+    }
+    *ret = handed;
+    manager_events_flush(manager);
+    return 0;
+}
+
+void manager_on_lease_end(const Lease *lease, void *userdata)
+{
+    Manager *manager = userdata;
+    Service *service = registry_find_service(&manager->registry, lease->service);
+
+    if (service)
+        service_touch(service);
+    manager_event(manager, "released", lease->service, NULL, "%s is let go of by process %d", lease->service,
+                  (int)lease->pid);
+    /* What was waiting for that process to let go may be had now. */
+    if (!TAILQ_EMPTY(&manager->draining)) {
+        manager_check_draining(manager);
+        manager_run_plan(manager);
+    }
+    manager_events_flush(manager);
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A checked ChangeSet goes into memory and into the store's open transaction, and its listeners into the plan. */
+
+#include <errno.h>
+
+#include "daemon/manager/internal.h"
+
+static bool wants_handout_socket(const ServiceContext *context)
+{
+    return context && context->handout && context->handout->socket == YES;
+}
+
+static int store_service(Manager *manager, const Service *service)
+{
+    Buffer context = {0};
+    char *text;
+    int r;
+
+    record_write_json(&record_type_ServiceContext, service->context, RECORD_WRITE_ALL, &context);
+    r = buffer_take(&context, &text, NULL);
+    if (r < 0)
+        return r;
+    r = store_put(manager->store, &(StoredRecord){
+                                      .kind = STORED_SERVICE,
+                                      .origin = service->origin->kind,
+                                      .name = service->context->name,
+                                      .context = text,
+                                      .source = service->origin->source,
+                                      .line = service->line,
+                                      .column = service->column,
+                                      .uid = service->origin->uid,
+                                      .registered_at_us = service->registered_at_us,
+                                      .ephemeral_pid = service->ephemeral_pid,
+                                      .ephemeral_start_time_ticks = service->ephemeral_start_time_ticks,
+                                  });
+    free(text);
+    return r;
+}
+
+static int store_machine(Manager *manager, const Machine *machine)
+{
+    Buffer context = {0};
+    char *text;
+    int r;
+
+    record_write_json(&record_type_MachineContext, machine->context, RECORD_WRITE_ALL, &context);
+    r = buffer_take(&context, &text, NULL);
+    if (r < 0)
+        return r;
+    r = store_put(manager->store, &(StoredRecord){
+                                      .kind = STORED_MACHINE,
+                                      .origin = machine->origin->kind,
+                                      .name = machine->context->name,
+                                      .context = text,
+                                      .source = machine->origin->source,
+                                      .line = machine->line,
+                                      .column = machine->column,
+                                      .uid = machine->origin->uid,
+                                      .registered_at_us = machine->registered_at_us,
+                                      .ephemeral_pid = machine->ephemeral_pid,
+                                      .ephemeral_start_time_ticks = machine->ephemeral_start_time_ticks,
+                                  });
+    free(text);
+    return r;
+}
+
+static int apply_machine(Manager *manager, Change *change)
+{
+    Registry *registry = &manager->registry;
+    Machine *machine = change->old_machine;
+    int r;
+
+    if (change->kind == CHANGE_REMOVE) {
+        r = store_delete(manager->store, STORED_MACHINE, machine->origin->kind, change->name, machine->ephemeral_pid > 0);
+        if (r < 0)
+            return r;
+        manager_event(manager, "machine-removed", NULL, change->name, "machine %s is gone", change->name);
+        registry_remove_machine(registry, machine);
+        return 0;
+    }
+    if (change->kind == CHANGE_ADD) {
+        machine = registry_add_machine(registry, TAKE_PTR(change->machine), change->origin, change->source, change->uid);
+        if (!machine)
+            return -ENOMEM;
+        machine->registered_at_us = time_now_us();
+    } else {
+        r = store_delete(manager->store, STORED_MACHINE, machine->origin->kind, change->name, machine->ephemeral_pid > 0);
+        if (r < 0)
+            return r;
+        r = registry_change_machine(registry, machine, TAKE_PTR(change->machine), change->origin, change->source, change->uid);
+        if (r < 0)
+            return r;
+        machine->ephemeral_source = sd_event_source_disable_unref(machine->ephemeral_source);
+        machine->ephemeral_pid = 0;
+    }
+    machine->line = change->line;
+    machine->column = change->column;
+    if (change->ephemeral_pid > 0) {
+        machine->ephemeral_pid = change->ephemeral_pid;
+        r = manager_watch_process(manager, change->ephemeral_pid, &machine->ephemeral_start_time_ticks, NULL, machine);
+        if (r < 0)
+            return r;
+    }
+    manager_event(manager, "machine-added", NULL, machine->context->name, "machine %s is %s", machine->context->name,
+                  change->kind == CHANGE_ADD ? "added" : "changed");
+    return store_machine(manager, machine);
+}
+
+static void tell_handout_socket(Manager *manager, const char *name, bool was, bool is)
+{
+    if ((was || is) && manager->observer.on_handout_socket)
+        manager->observer.on_handout_socket(name, is, manager->observer.userdata);
+}
+
+static int remove_service(Manager *manager, Change *change)
+{
+    Service *service = change->old_service;
+    int r = store_delete(manager->store, STORED_SERVICE, service->origin->kind, change->name, service->ephemeral_pid > 0);
+
+    if (r == 0 && service->override != UNSET)
+        r = store_delete_override(manager->store, change->name);
+    if (r < 0)
+        return r;
+    manager_plan_close_all(manager, service);
+    leases_drop_service(manager->leases, change->name);
+    tell_handout_socket(manager, change->name, wants_handout_socket(service->context), false);
+    manager_event(manager, "unregistered", change->name, NULL, "%s is gone", change->name);
+    registry_remove_service(&manager->registry, service);
+    return 0;
+}
+
+/* The override of a service that stays: enable and disable. */
+static int override_service(Manager *manager, Change *change)
+{
+    Service *service = change->old_service;
+    int r = 0;
+
+    if (service->override == change->override)
+        return 0;
+    service->override = change->override;
+    if (change->override == UNSET)
+        r = store_delete_override(manager->store, change->name);
+    else
+        r = store_put_override(manager->store, change->name, change->override == YES);
+    if (r < 0)
+        return r;
+    bool enabled = service_effectively_enabled(service);
+    if (!enabled)
+        leases_drop_service(manager->leases, change->name);
+    manager_event(manager, enabled ? "enabled" : "disabled", change->name, NULL, "%s is %s", change->name,
+                  enabled ? "enabled" : "disabled");
+    return 0;
+}
+
+static int put_service(Manager *manager, Change *change)
+{
+    Registry *registry = &manager->registry;
+    Service *service = change->old_service;
+    const uint32_t *port = change->has_port ? &change->port : NULL;
+    bool had_socket = service && wants_handout_socket(service->context);
+    int r = 0;
+
+    if (change->kind == CHANGE_ADD) {
+        service = registry_add_service(registry, TAKE_PTR(change->service), port, change->origin, change->source, change->uid);
+        if (!service)
+            return -ENOMEM;
+        service->registered_at_us = time_now_us();
+    } else {
+        if (service->ephemeral_pid > 0 || service->origin->kind != change->origin)
+            r = store_delete(manager->store, STORED_SERVICE, service->origin->kind, change->name, service->ephemeral_pid > 0);
+        if (r == 0 && service->override != UNSET)
+            r = store_delete_override(manager->store, change->name);
+        if (r == 0)
+            r = registry_change_service(registry, service, TAKE_PTR(change->service), port, change->origin, change->source,
+                                        change->uid);
+        if (r < 0)
+            return r;
+        service->override = UNSET;
+        service->ephemeral_source = sd_event_source_disable_unref(service->ephemeral_source);
+        service->ephemeral_pid = 0;
+    }
+    service->line = change->line;
+    service->column = change->column;
+    const char *name = service->context->name;
+    change->name = name;
+    if (change->ephemeral_pid > 0) {
+        service->ephemeral_pid = change->ephemeral_pid;
+        r = manager_watch_process(manager, change->ephemeral_pid, &service->ephemeral_start_time_ticks, service, NULL);
+    }
+    if (r == 0 && change->new_auto_port)
+        r = store_put_auto_port(manager->store, name, change->port);
+    if (r == 0)
+        r = store_service(manager, service);
+    if (r < 0)
+        return r;
+    if (!service_effectively_enabled(service))
+        leases_drop_service(manager->leases, name);
+    tell_handout_socket(manager, name, had_socket, wants_handout_socket(service->context));
+    manager_event(manager, change->kind == CHANGE_ADD ? "registered" : "changed", name, NULL, "%s is %s", name,
+                  change->kind == CHANGE_ADD ? "registered" : "changed");
+    change->old_service = service;
+    return 0;
+}
+
+int changeset_apply(ChangeSet *set)
+{
+    Manager *manager = set->manager;
+    int r = 0;
+
+    set->applied = true;
+    manager->staged = true;
+    /* What goes makes room for what comes. */
+    for (size_t i = 0; i < set->count && r == 0; i++)
+        if (set->items[i].object == STORED_SERVICE && set->items[i].kind == CHANGE_REMOVE)
+            r = remove_service(manager, &set->items[i]);
+    for (size_t i = 0; i < set->count && r == 0; i++)
+        if (set->items[i].object == STORED_MACHINE)
+            r = apply_machine(manager, &set->items[i]);
+    for (size_t i = 0; i < set->count && r == 0; i++) {
+        Change *change = &set->items[i];
+        if (change->object != STORED_SERVICE || change->kind == CHANGE_REMOVE)
+            continue;
+        r = change->kind == CHANGE_REPLAN ? override_service(manager, change) : put_service(manager, change);
+        if (r == 0)
+            r = manager_plan_service(manager, change->old_service, &change->wanted);
+    }
+    return r;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory made from the store: at the start, and again where a change could not be kept. What is held already is taken over,
+ * so that no listener is closed to be made anew. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/manager/internal.h"
+
+static void *read_context(const StoredRecord *stored, const RecordType *type)
+{
+    Problems problems = {0};
+    void *record = NULL;
+    int r = record_read_json(type, stored->context, strlen(stored->context), &problems, &record);
+
+    if (r != 0) {
+        Buffer text = {0};
+        if (problems.count > 0)
+            problem_format(&problems.items[0], &text);
+        log_error("registry.db: %s cannot be read: %.*s", stored->name, (int)text.size_bytes, text.data ? text.data : "?");
+        buffer_release(&text);
+    }
+    problems_release(&problems);
+    return record;
+}
+
+static int load_settings_row(Manager *manager, const StoredRecord *stored)
+{
+    Settings *settings = read_context(stored, &record_type_Settings);
+
+    return settings ? manager_set_settings(manager, settings) : 0;
+}
+
+static int load_machine_row(Manager *manager, const StoredRecord *stored)
+{
+    MachineContext *context = read_context(stored, &record_type_MachineContext);
+
+    if (!context)
+        return 0;
+    if (registry_find_machine(&manager->registry, context->name)) {
+        log_error("registry.db: the machine %s is there twice; the first one counts", context->name);
+        machine_context_free(context);
+        return 0;
+    }
+    Machine *machine = registry_add_machine(&manager->registry, context, stored->origin, stored->source, stored->uid);
+    if (!machine)
+        return -ENOMEM;
+    machine->registered_at_us = stored->registered_at_us;
+    machine->line = stored->line;
+    machine->column = stored->column;
+    machine->ephemeral_pid = stored->ephemeral_pid;
+    machine->ephemeral_start_time_ticks = stored->ephemeral_start_time_ticks;
+    return 0;
+}
+
+static int load_service_row(Manager *manager, const StoredRecord *stored)
+{
+    ServiceContext *context = read_context(stored, &record_type_ServiceContext);
+
+    if (!context)
+        return 0;
+    if (registry_find_service(&manager->registry, context->name)) {
+        log_error("registry.db: the service %s is there twice; the first one counts", context->name);
+        service_context_free(context);
+        return 0;
+    }
+    AutoPort *auto_port = context->auto_port == YES ? registry_find_auto_port(&manager->registry, context->name) : NULL;
+    Service *service = registry_add_service(&manager->registry, context, auto_port ? &auto_port->port : NULL,
+                                            stored->origin, stored->source, stored->uid);
+    if (!service)
+        return -ENOMEM;
+    service->registered_at_us = stored->registered_at_us;
+    service->line = stored->line;
+    service->column = stored->column;
+    service->ephemeral_pid = stored->ephemeral_pid;
+    service->ephemeral_start_time_ticks = stored->ephemeral_start_time_ticks;
+    return 0;
+}
+
+static int on_record(const StoredRecord *stored, void *userdata)
+{
+    Manager *manager = userdata;
+
+    switch (stored->kind) {
+    case STORED_SETTINGS:
+        return load_settings_row(manager, stored);
+    case STORED_MACHINE:
+        return load_machine_row(manager, stored);
+    case STORED_SERVICE:
+        return load_service_row(manager, stored);
+    }
+    return 0;
+}
+
+static int on_auto_port(const char *name, uint32_t port, void *userdata)
+{
+    Manager *manager = userdata;
+
+    return registry_put_auto_port(&manager->registry, name, port);
+}
+
+/* Overrides come before the services that they are of: kept aside until those are there. */
+typedef struct Loading {
+    Manager *manager;
+    char **overrides; /* "+name" or "-name" */
+} Loading;
+
+static int loading_on_record(const StoredRecord *stored, void *userdata)
+{
+    return on_record(stored, ((Loading *)userdata)->manager);
+}
+
+static int loading_on_auto_port(const char *name, uint32_t port, void *userdata)
+{
+    return on_auto_port(name, port, ((Loading *)userdata)->manager);
+}
+
+static int loading_on_override(const char *name, bool enabled, void *userdata)
+{
+    Loading *loading = userdata;
+    _cleanup_(freep) char *text = NULL;
+
+    if (asprintf(&text, "%c%s", enabled ? '+' : '-', name) < 0)
+        return -ENOMEM;
+    return text_list_append(&loading->overrides, text);
+}
+
+/* Ephemeral records whose process has ended meanwhile go; the others are tied to it again. */
+static int tie_again(Manager *manager)
+{
+    int r = 0;
+
+    for (Service *service = registry_next_service(&manager->registry, NULL), *next; service && r == 0; service = next) {
+        next = registry_next_service(&manager->registry, service->context->name);
+        if (service->ephemeral_pid == 0 ||
+            manager_watch_process(manager, service->ephemeral_pid, &service->ephemeral_start_time_ticks, service, NULL) == 0)
+            continue;
+        log_info("%s ended with process %d", service->context->name, (int)service->ephemeral_pid);
+        r = store_delete(manager->store, STORED_SERVICE, service->origin->kind, service->context->name, true);
+        registry_remove_service(&manager->registry, service);
+        manager->staged = true;
+    }
+    for (Machine *machine = registry_next_machine(&manager->registry, NULL), *next; machine && r == 0; machine = next) {
+        next = registry_next_machine(&manager->registry, machine->context->name);
+        if (machine->ephemeral_pid == 0 ||
+            manager_watch_process(manager, machine->ephemeral_pid, &machine->ephemeral_start_time_ticks, NULL, machine) == 0)
+            continue;
+        log_info("machine %s ended with process %d", machine->context->name, (int)machine->ephemeral_pid);
+        r = store_delete(manager->store, STORED_MACHINE, machine->origin->kind, machine->context->name, true);
+        registry_remove_machine(&manager->registry, machine);
+        manager->staged = true;
+    }
+    return r;
+}
+
+int manager_load(Manager *manager)
+{
+    static const StoreVisitor visitor = {
+        .on_record = loading_on_record, .on_override = loading_on_override, .on_auto_port = loading_on_auto_port};
+    Loading loading = {.manager = manager};
+    int r = store_load(manager->store, &visitor, &loading);
+
+    for (size_t i = 0; r == 0 && loading.overrides && loading.overrides[i]; i++) {
+        Service *service = registry_find_service(&manager->registry, loading.overrides[i] + 1);
+        if (service)
+            service->override = loading.overrides[i][0] == '+' ? YES : NO;
+    }
+    text_list_free(loading.overrides);
+    return r < 0 ? r : tie_again(manager);
+}
+
+/* What every service should hold, as far as it is not planned already. */
+int manager_plan_everything(Manager *manager)
+{
+    ChangeSet nothing;
+    PlanMachines machines;
+    int r = 0;
+
+    changeset_init(&nothing, manager);
+    changeset_machines(&nothing, &machines);
+    for (Service *service = registry_next_service(&manager->registry, NULL); service && r == 0;
+         service = registry_next_service(&manager->registry, service->context->name)) {
+        ServiceContext context = *service->context;
+        PlanWanted wanted = {0};
+        if (service->override != UNSET)
+            context.enabled = service->override;
+        r = plan_want(&context, service->has_port ? &service->port : NULL, &machines, &wanted);
+        if (r == 0)
+            r = manager_plan_service(manager, service, &wanted);
+        plan_wanted_release(&wanted);
+        if (r == 0 && context.handout && context.handout->socket == YES && manager->observer.on_handout_socket)
+            manager->observer.on_handout_socket(context.name, true, manager->observer.userdata);
+    }
+    return r;
+}
+
+/* ---- again ---- */
+
+/* Everything that is held, out of the old memory. */
+static void collect_held(Manager *manager, struct ListenerQueue *held)
+{
+    Listener *listener;
+
+    TAILQ_CONCAT(held, &manager->closing, queue);
+    for (Service *service = registry_next_service(&manager->registry, NULL); service;
+         service = registry_next_service(&manager->registry, service->context->name))
+        while ((listener = service->listeners)) {
+            if (listener->planned)
+                TAILQ_REMOVE(&manager->planned, listener, queue);
+            else if (listener->state == LISTENER_WAITING)
+                TAILQ_REMOVE(&manager->waiting, listener, queue);
+            listener->planned = false;
+            registry_remove_listener(&manager->registry, listener);
+            if (listener->fd >= 0)
+                TAILQ_INSERT_TAIL(held, listener, queue);
+            else
+                listener_free(listener);
+        }
+}
+
+/* Held listeners back to the services that they were of; the plan closes what is not wanted there. */
+static void give_back(Manager *manager, struct ListenerQueue *held)
+{
+    Listener *listener;
+
+    while ((listener = TAILQ_FIRST(held))) {
+        TAILQ_REMOVE(held, listener, queue);
+        Service *service =
+            listener->former_service ? registry_find_service(&manager->registry, listener->former_service) : NULL;
+        if (service)
+            registry_take_listener(&manager->registry, service, listener);
+        else
+            TAILQ_INSERT_TAIL(&manager->closing, listener, queue);
+    }
+}
+
+int manager_rebuild(Manager *manager)
+{
+    struct ListenerQueue held = TAILQ_HEAD_INITIALIZER(held);
+
+    store_rollback(manager->store);
+    manager->staged = false;
+    collect_held(manager, &held);
+    registry_release(&manager->registry);
+    registry_init(&manager->registry);
+    /* The files are compared with the store anew at the next reload. */
+    declared_free(manager->declared);
+    manager->declared = NULL;
+    int r = manager_load(manager);
+    give_back(manager, &held);
+    if (r == 0)
+        r = manager_plan_everything(manager);
+    if (r == 0)
+        manager_run_plan(manager);
+    if (r < 0)
+        log_error("cannot read the registry again: %s", strerror(-r));
+    return r;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AddMachine, RemoveMachine: machines are for administrators; each is one ChangeSet with whatever listens there. */
+
+#include <errno.h>
+
+#include "daemon/manager/internal.h"
+
+static int check_administrator(Manager *manager, const Caller *caller, const char *name, Failure *failure)
+{
+    if (caller->only_service || !access_is_administrator(manager->access, caller->credentials))
+        return failure_not_allowed(failure, name, "machines are for administrators (see hvsockd.yaml(5), administrators)");
+    return manager_check_storage(manager, failure);
+}
+
+int manager_add_machine(Manager *manager, const Caller *caller, MachineContext *machine_consume, pid_t ephemeral_pid,
+                        Failure *failure)
+{
+    _cleanup_(machine_context_freep) MachineContext *context = machine_consume;
+    Problems problems = {0};
+    int r = machine_validate(context, &problems);
+
+    if (r == 0 && problems.errors > 0)
+        r = failure_invalid_field(failure, &problems);
+    problems_release(&problems);
+    if (r == 0)
+        r = check_administrator(manager, caller, context->name, failure);
+    if (r != 0)
+        return r;
+
+    Machine *old = registry_find_machine(&manager->registry, context->name);
+    if (old && (old->origin->kind != STORED_USER || old->origin->uid != caller->credentials->uid))
+        return manager_refuse_machine(failure, old);
+    if (old && old->ephemeral_pid == ephemeral_pid && record_equal(&record_type_MachineContext, old->context, context))
+        return 0;
+    uint32_t limit = manager->settings->limits->machines.value;
+    if (!old && manager->registry.machine_count >= limit)
+        return failure_limit_reached(failure, "machines", limit);
+    if (ephemeral_pid > 0) {
+        const char *why = manager_may_tie(manager, caller, ephemeral_pid);
+        if (why)
+            return failure_invalid_field_text(failure, "ephemeralProcessId", why, "a running process of your own");
+    }
+
+    ChangeSet set;
+    changeset_init(&set, manager);
+    Change *change = changeset_put_machine(&set, TAKE_PTR(context), STORED_USER, NULL, caller->credentials->uid);
+    if (change) {
+        change->ephemeral_pid = ephemeral_pid;
+        r = changeset_run(&set, failure);
+    } else {
+        r = -ENOMEM;
+    }
+    changeset_release(&set);
+    return r;
+}
+
+int manager_remove_machine(Manager *manager, const Caller *caller, const char *name, Failure *failure)
+{
+    Machine *machine = registry_find_machine(&manager->registry, name);
+    ChangeSet set;
+    int r;
+
+    if (!machine)
+        return failure_no_such_machine(failure, name);
+    if (machine->origin->kind == STORED_FILE)
+        return manager_refuse_machine(failure, machine);
+    r = check_administrator(manager, caller, name, failure);
+    if (r != 0)
+        return r;
+    changeset_init(&set, manager);
+    r = changeset_remove_machine(&set, machine) ? changeset_run(&set, failure) : -ENOMEM;
+    changeset_release(&set);
+    return r;
+}

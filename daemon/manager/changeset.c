@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A set of changes: collected, checked as a whole, then applied as a whole or not at all. Lives for one call, one reload. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/manager/internal.h"
+
+void changeset_init(ChangeSet *set, Manager *manager)
+{
+    *set = (ChangeSet){.manager = manager};
+}
+
+static void change_release(Change *change)
+{
+    service_context_free(change->service);
+    machine_context_free(change->machine);
+    plan_wanted_release(&change->wanted);
+}
+
+void changeset_release(ChangeSet *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        Change *change = &set->items[i];
+        /* A port that was chosen for a change that did not come about is free again. */
+        if (!set->applied && change->new_auto_port) {
+            AutoPort *auto_port = registry_find_auto_port(&set->manager->registry, change->name);
+            if (auto_port)
+                registry_remove_auto_port(&set->manager->registry, auto_port);
+        }
+        change_release(change);
+    }
+    for (size_t i = 0; i < set->conflict_count; i++) {
+        free(set->conflicts[i].value);
+        free(set->conflicts[i].holder);
+        free(set->conflicts[i].origin);
+    }
+    free(set->conflicts);
+    free(set->by_name);
+    free(set->by_guid);
+    free(set->items);
+    *set = (ChangeSet){0};
+}
+
+static Change *changeset_add(ChangeSet *set, Change change)
+{
+    if (set->count == set->capacity) {
+        size_t capacity = set->capacity ? set->capacity * 2 : 4;
+        Change *items = reallocarray(set->items, capacity, sizeof(*items));
+        if (!items) {
+            change_release(&change);
+            return NULL;
+        }
+        set->items = items;
+        set->capacity = capacity;
+    }
+    if (change.object == STORED_MACHINE)
+        set->machines_change = true;
+    set->items[set->count] = change;
+    return &set->items[set->count++];
+}
+
+Change *changeset_put_service(ChangeSet *set, ServiceContext *service_consume, StoredOrigin origin, const char *source,
+                              uid_t uid)
+{
+    Service *old = registry_find_service(&set->manager->registry, service_consume->name);
+
+    return changeset_add(set, (Change){
+                                  .kind = old ? CHANGE_REPLACE : CHANGE_ADD,
+                                  .object = STORED_SERVICE,
+                                  .name = service_consume->name,
+                                  .service = service_consume,
+                                  .old_service = old,
+                                  .origin = origin,
+                                  .source = source,
+                                  .uid = uid,
+                              });
+}
+
+Change *changeset_put_machine(ChangeSet *set, MachineContext *machine_consume, StoredOrigin origin, const char *source,
+                              uid_t uid)
+{
+    Machine *old = registry_find_machine(&set->manager->registry, machine_consume->name);
+
+    return changeset_add(set, (Change){
+                                  .kind = old ? CHANGE_REPLACE : CHANGE_ADD,
+                                  .object = STORED_MACHINE,
+                                  .name = machine_consume->name,
+                                  .machine = machine_consume,
+                                  .old_machine = old,
+                                  .origin = origin,
+                                  .source = source,
+                                  .uid = uid,
+                              });
+}
+
+Change *changeset_remove_service(ChangeSet *set, Service *service)
+{
+    return changeset_add(set, (Change){
+                                  .kind = CHANGE_REMOVE,
+                                  .object = STORED_SERVICE,
+                                  .name = service->context->name,
+                                  .old_service = service,
+                                  .origin = service->origin->kind,
+                                  .source = service->origin->source,
+                                  .uid = service->origin->uid,
+                              });
+}
+
+Change *changeset_remove_machine(ChangeSet *set, Machine *machine)
+{
+    return changeset_add(set, (Change){
+                                  .kind = CHANGE_REMOVE,
+                                  .object = STORED_MACHINE,
+                                  .name = machine->context->name,
+                                  .old_machine = machine,
+                                  .origin = machine->origin->kind,
+                                  .source = machine->origin->source,
+                                  .uid = machine->origin->uid,
+                              });
+}
+
+Change *changeset_replan_service(ChangeSet *set, Service *service, Choice override)
+{
+    return changeset_add(set, (Change){
+                                  .kind = CHANGE_REPLAN,
+                                  .object = STORED_SERVICE,
+                                  .name = service->context->name,
+                                  .old_service = service,
+                                  .origin = service->origin->kind,
+                                  .source = service->origin->source,
+                                  .uid = service->origin->uid,
+                                  .override = override,
+                              });
+}
+
+/* ---- checking ---- */
+
+static int change_compare_names(const void *a, const void *b)
+{
+    const Change *first = *(Change *const *)a, *second = *(Change *const *)b;
+    int order = (first->object > second->object) - (first->object < second->object);
+
+    return order ? order : strcmp(first->name, second->name);
+}
+
+static int changeset_index(ChangeSet *set)
+{
+    free(set->by_name);
+    set->by_name = reallocarray(NULL, set->count + 1, sizeof(*set->by_name));
+    if (!set->by_name)
+        return -ENOMEM;
+    for (size_t i = 0; i < set->count; i++)
+        set->by_name[i] = &set->items[i];
+    set->indexed = set->count;
+    qsort(set->by_name, set->count, sizeof(*set->by_name), change_compare_names);
+    return 0;
+}
+
+Change *changeset_find(const ChangeSet *set, StoredKind object, const char *name)
+{
+    Change key = {.object = object, .name = name};
+    const Change *wanted = &key;
+
+    if (set->indexed == 0)
+        return NULL;
+    Change **found = bsearch(&wanted, set->by_name, set->indexed, sizeof(*set->by_name), change_compare_names);
+    return found ? *found : NULL;
+}
+
+/* The port of a service that will be: its own, or the one that autoPort gives it. */
+static int changeset_choose_port(ChangeSet *set, Change *change)
+{
+    Manager *manager = set->manager;
+    const ServiceContext *service = change->service;
+
+    change->has_port = service_port(service, &change->port);
+    if (service->auto_port == YES) {
+        AutoPort *mine = registry_find_auto_port(&manager->registry, service->name);
+        if (!change->has_port) {
+            int r = manager_choose_port(manager, service->name, &change->port);
+            if (r != 0)
+                return r;
+            change->has_port = true;
+        }
+        if (!mine || mine->port != change->port) {
+            AutoPort *others = registry_find_auto_port_by_port(&manager->registry, change->port);
+            if (!others || others == mine) {
+                int r = registry_put_auto_port(&manager->registry, service->name, change->port);
+                if (r < 0)
+                    return r;
+                change->new_auto_port = true;
+            }
+        }
+    }
+    change->has_guid = service_guid(service, &change->guid);
+    if (!change->has_guid && change->has_port) {
+        change->has_guid = true;
+        change->guid = guid_from_port(change->port);
+    }
+    return 0;
+}
+
+static int change_compare_guids(const void *a, const void *b)
+{
+    return guid_compare(&(*(Change *const *)a)->guid, &(*(Change *const *)b)->guid);
+}
+
+/* Services that are not spoken of, and yet have to be planned again. */
+typedef struct Replans {
+    Service **services;
+    size_t count;
+    size_t capacity;
+} Replans;
+
+static int replans_add(Replans *replans, const ChangeSet *set, Service *service)
+{
+    if (changeset_find(set, STORED_SERVICE, service->context->name))
+        return 0;
+    if (replans->count == replans->capacity) {
+        size_t capacity = replans->capacity ? replans->capacity * 2 : 16;
+        Service **services = reallocarray(replans->services, capacity, sizeof(*services));
+        if (!services)
+            return -ENOMEM;
+        replans->services = services;
+        replans->capacity = capacity;
+    }
+    replans->services[replans->count++] = service;
+    return 0;
+}
+
+/* Those whose number this one claims for one machine alone, or lets go of: their machine:* there changes with it. */
+static int replans_add_shadowed(Replans *replans, ChangeSet *set, const ServiceContext *context, const Guid *guid)
+{
+    bool names_machine = false;
+    Service *other = NULL;
+
+    for (size_t i = 0; context->listen && context->listen[i]; i++)
+        names_machine |= text_starts_with(context->listen[i], "machine:") && strcmp(context->listen[i], "machine:*") != 0;
+    if (!names_machine)
+        return 0;
+    while ((other = registry_next_service_with_guid(&set->manager->registry, guid, other ? other->context->name : NULL)))
+        if (text_list_contains(other->context->listen, "machine:*")) {
+            int r = replans_add(replans, set, other);
+            if (r < 0)
+                return r;
+        }
+    return 0;
+}
+
+static int compare_pointers(const void *a, const void *b)
+{
+    const Service *first = *(Service *const *)a, *second = *(Service *const *)b;
+
+    return (first > second) - (first < second);
+}
+
+static int changeset_add_replans(ChangeSet *set)
+{
+    Replans replans = {0};
+    Service *service;
+    int r = 0;
+
+    if (set->machines_change)
+        LIST_FOREACH(service, &set->manager->registry.machine_services, of_machines)
+            if ((r = replans_add(&replans, set, service)) < 0)
+                goto end;
+    for (size_t i = 0; i < set->count && !set->machines_change; i++) {
+        Change *change = &set->items[i];
+        if (change->service && change->has_guid)
+            r = replans_add_shadowed(&replans, set, change->service, &change->guid);
+        if (r == 0 && change->old_service && change->old_service->has_guid)
+            r = replans_add_shadowed(&replans, set, change->old_service->context, &change->old_service->guid);
+        if (r < 0)
+            goto end;
+    }
+    if (replans.count > 0)
+        qsort(replans.services, replans.count, sizeof(*replans.services), compare_pointers);
+    for (size_t i = 0; i < replans.count; i++)
+        if ((i == 0 || replans.services[i] != replans.services[i - 1]) &&
+            !changeset_replan_service(set, replans.services[i], replans.services[i]->override)) {
+            r = -ENOMEM;
+            goto end;
+        }
+    if (replans.count > 0)
+        r = changeset_index(set);
+end:
+    free(replans.services);
+    return r;
+}
+
+static int changeset_want(ChangeSet *set, Change *change)
+{
+    PlanMachines machines;
+    /* A shallow copy: whether it is enabled may be overridden. */
+    ServiceContext context = change->service ? *change->service : *change->old_service->context;
+
+    if (change->override != UNSET)
+        context.enabled = change->override;
+    if (change->kind == CHANGE_REPLAN) {
+        change->has_port = change->old_service->has_port;
+        change->port = change->old_service->port;
+        change->has_guid = change->old_service->has_guid;
+        change->guid = change->old_service->guid;
+    }
+    return plan_want(&context, change->has_port ? &change->port : NULL, changeset_machines(set, &machines),
+                     &change->wanted);
+}
+
+int changeset_check(ChangeSet *set)
+{
+    int r = changeset_index(set);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].service && (r = changeset_choose_port(set, &set->items[i])) != 0)
+            return r;
+    r = changeset_add_replans(set);
+    if (r < 0)
+        return r;
+
+    set->by_guid = reallocarray(NULL, set->count + 1, sizeof(*set->by_guid));
+    if (!set->by_guid)
+        return -ENOMEM;
+    for (size_t i = 0; i < set->count; i++) {
+        Change *change = &set->items[i];
+        if (change->object == STORED_SERVICE && change->kind != CHANGE_REMOVE && change->has_guid)
+            set->by_guid[set->by_guid_count++] = change;
+    }
+    qsort(set->by_guid, set->by_guid_count, sizeof(*set->by_guid), change_compare_guids);
+
+    for (size_t i = 0; i < set->count; i++) {
+        Change *change = &set->items[i];
+        if (change->object == STORED_SERVICE && change->kind != CHANGE_REMOVE && (r = changeset_want(set, change)) < 0)
+            return r;
+    }
+    r = changeset_find_conflicts(set);
+    return r < 0 ? r : set->conflict_count > 0 ? CHANGESET_CONFLICTS : 0;
+}
+
+int changeset_failure(const ChangeSet *set, int answer, Failure *failure)
+{
+    if (answer == CHANGESET_CONFLICTS) {
+        const ChangeConflict *conflict = &set->conflicts[0];
+        return failure_conflict(failure, conflict->field, conflict->value, conflict->holder, conflict->origin,
+                                conflict->since_us);
+    }
+    return failure_limit_reached(failure, "autoPorts", 0);
+}
+
+/* ---- telling ---- */
+
+static int render_fields(const Change *change, Buffer *text)
+{
+    _cleanup_(text_list_freep) char **fields = NULL;
+    int r = change->object == STORED_SERVICE
+                ? record_differences(&record_type_ServiceContext, change->old_service->context, change->service, &fields)
+                : record_differences(&record_type_MachineContext, change->old_machine->context, change->machine, &fields);
+
+    if (r < 0)
+        return r;
+    buffer_append_text(text, ",\"fields\":[");
+    for (size_t i = 0; fields && fields[i]; i++) {
+        if (i > 0)
+            buffer_append_char(text, ',');
+        buffer_append_json(text, fields[i]);
+    }
+    buffer_append_char(text, ']');
+    return 0;
+}
+
+int changeset_render(const ChangeSet *set, Buffer *text)
+{
+    static const char *const kinds[] = {
+        [CHANGE_ADD] = "add", [CHANGE_REPLACE] = "change", [CHANGE_REMOVE] = "remove", [CHANGE_REPLAN] = NULL};
+    bool first = true;
+
+    buffer_append_char(text, '[');
+    for (size_t i = 0; i < set->count; i++) {
+        const Change *change = &set->items[i];
+        if (!kinds[change->kind])
+            continue;
+        buffer_printf(text, "%s{\"kind\":\"%s\",\"object\":\"%s\",\"name\":", first ? "" : ",", kinds[change->kind],
+                      change->object == STORED_SERVICE ? "service" : "machine");
+        buffer_append_json(text, change->name);
+        first = false;
+        if (change->kind == CHANGE_REPLACE) {
+            int r = render_fields(change, text);
+            if (r < 0)
+                return r;
+        }
+        buffer_append_char(text, '}');
+    }
+    buffer_append_char(text, ']');
+    return text->failed ? -ENOMEM : 0;
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who claims what: the machines as they will be, names, numbers and addresses that two would hold. Works on a ChangeSet laid
+ * over the registry, and changes neither. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/manager/internal.h"
+
+#define CONFLICTS_MAX 1000
+
+int changeset_add_conflict(ChangeSet *set, const Change *change, const char *field, const char *value,
+                           const char *holder, const Origin *origin, uint64_t since_us)
+{
+    if (set->conflict_count >= CONFLICTS_MAX)
+        return 0;
+    ChangeConflict *conflicts = reallocarray(set->conflicts, set->conflict_count + 1, sizeof(*conflicts));
+    if (!conflicts)
+        return -ENOMEM;
+    set->conflicts = conflicts;
+
+    Buffer origin_text = {0};
+    if (origin)
+        origin_format(origin, &origin_text);
+    ChangeConflict conflict = {
+        .change = change, .field = field, .value = strdup(value), .holder = strdup(holder), .since_us = since_us};
+    if (buffer_take(&origin_text, &conflict.origin, NULL) < 0 || !conflict.value || !conflict.holder) {
+        free(conflict.value);
+        free(conflict.holder);
+        free(conflict.origin);
+        return -ENOMEM;
+    }
+    set->conflicts[set->conflict_count++] = conflict;
+    return 0;
+}
+
+/* A conflict with what another change of this set will be, or with a service that stays. */
+static int add_change_conflict(ChangeSet *set, const Change *change, const char *field, const char *value,
+                               const Change *other)
+{
+    Origin origin = {.kind = other->origin, .source = (char *)(uintptr_t)other->source, .uid = other->uid};
+
+    return changeset_add_conflict(set, change, field, value, other->name, &origin,
+                                  other->old_service ? other->old_service->registered_at_us : time_now_us());
+}
+
+/* ---- machines as they will be ---- */
+
+static const MachineContext *machines_find(const char *name, void *userdata)
+{
+    ChangeSet *set = userdata;
+    const Change *change = set->machines_change ? changeset_find(set, STORED_MACHINE, name) : NULL;
+
+    if (change)
+        return change->kind == CHANGE_REMOVE ? NULL : change->machine;
+    Machine *machine = registry_find_machine(&set->manager->registry, name);
+    return machine ? machine->context : NULL;
+}
+
+static const MachineContext *machines_next(const char *after, void *userdata)
+{
+    ChangeSet *set = userdata;
+    Machine *machine = registry_next_machine(&set->manager->registry, after);
+    const Change *added = NULL;
+
+    if (!set->machines_change)
+        return machine ? machine->context : NULL;
+    while (machine && changeset_find(set, STORED_MACHINE, machine->context->name))
+        machine = registry_next_machine(&set->manager->registry, machine->context->name);
+    for (size_t i = 0; i < set->indexed; i++) {
+        const Change *change = set->by_name[i];
+        if (change->object != STORED_MACHINE || change->kind == CHANGE_REMOVE || (after && strcmp(change->name, after) <= 0))
+            continue;
+        added = change;
+        break;
+    }
+    if (added && (!machine || strcmp(added->name, machine->context->name) < 0))
+        return added->machine;
+    return machine ? machine->context : NULL;
+}
+
+static const ServiceContext *change_context(const Change *change)
+{
+    return change->service ? change->service : change->old_service->context;
+}
+
+static bool change_enabled(const Change *change)
+{
+    return change->override != UNSET ? change->override == YES : service_is_enabled(change_context(change));
+}
+
+/* Calls found for every other enabled service, as it will be, that has this GUID, until it answers not 0. */
+static int each_with_guid(ChangeSet *set, const char *service, const Guid *guid,
+                          int (*found)(const ServiceContext *context, Service *staying, const Change *changing, void *userdata),
+                          void *userdata)
+{
+    Service *other = NULL;
+    size_t low = 0, high = set->by_guid_count;
+
+    while ((other = registry_next_service_with_guid(&set->manager->registry, guid, other ? other->context->name : NULL))) {
+        if (strcmp(other->context->name, service) == 0 || !service_effectively_enabled(other) ||
+            changeset_find(set, STORED_SERVICE, other->context->name))
+            continue;
+        int r = found(other->context, other, NULL, userdata);
+        if (r != 0)
+            return r;
+    }
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (guid_compare(&set->by_guid[middle]->guid, guid) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < set->by_guid_count && guid_compare(&set->by_guid[low]->guid, guid) == 0; low++) {
+        const Change *change = set->by_guid[low];
+        if (strcmp(change->name, service) == 0 || !change_enabled(change))
+            continue;
+        int r = found(change_context(change), NULL, change, userdata);
+        if (r != 0)
+            return r;
+    }
+    return 0;
+}
+
+static int names_machine(const ServiceContext *context, Service *staying, const Change *changing, void *userdata)
+{
+    return text_list_contains(context->listen, userdata);
+}
+
+static bool machines_shadowed(const char *service, const MachineContext *machine, const char *key, void *userdata)
+{
+    ChangeSet *set = userdata;
+    const Change *change = changeset_find(set, STORED_SERVICE, service);
+    const Service *staying = change ? NULL : registry_find_service(&set->manager->registry, service);
+    const Guid *guid = change && change->has_guid ? &change->guid : staying && staying->has_guid ? &staying->guid : NULL;
+    char listen[sizeof("machine:") + SERVICE_NAME_MAX_BYTES];
+
+    /* The host's AF_VSOCK is one space, which no machine has a part of its own in. */
+    if (!guid || text_starts_with(key, "vsock:"))
+        return false;
+    if (snprintf(listen, sizeof(listen), "machine:%s", machine->name) >= (int)sizeof(listen))
+        return false;
+    return each_with_guid(set, service, guid, names_machine, listen) != 0;
+}
+
+const PlanMachines *changeset_machines(ChangeSet *set, PlanMachines *machines)
+{
+    *machines = (PlanMachines){
+        .find = machines_find, .next = machines_next, .shadowed = machines_shadowed, .userdata = set};
+    return machines;
+}
+
+/* ---- conflicts ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+/* What two machines cannot both be known by. NULL: nothing. */
+static const char *machines_clash(const MachineContext *a, const MachineContext *b)
+{
+    if (a->cid.set && b->cid.set && a->cid.value == b->cid.value)
+        return "cid";
+    if (same_text(a->hybrid, b->hybrid))
+        return "hybrid";
+    if (same_text(a->hyperkit, b->hyperkit))
+        return "hyperkit";
+    if (same_text(a->vm_id, b->vm_id))
+        return "vmId";
+    return NULL;
+}
+
+static int check_machine(ChangeSet *set, const Change *change)
+{
+    const MachineContext *other = NULL;
+
+    while ((other = machines_next(other ? other->name : NULL, set))) {
+        if (strcmp(other->name, change->name) == 0)
+            continue;
+        const char *field = machines_clash(change->machine, other);
+        if (!field)
+            continue;
+        char cid[16];
+        const char *value = strcmp(field, "cid") == 0        ? cid
+                            : strcmp(field, "hybrid") == 0   ? other->hybrid
+                            : strcmp(field, "hyperkit") == 0 ? other->hyperkit
+                                                             : other->vm_id;
+        snprintf(cid, sizeof(cid), "%u", other->cid.value);
+        Machine *staying = registry_find_machine(&set->manager->registry, other->name);
+        const Change *changing = changeset_find(set, STORED_MACHINE, other->name);
+        Origin origin = {0};
+        if (changing)
+            origin = (Origin){.kind = changing->origin, .source = (char *)(uintptr_t)changing->source, .uid = changing->uid};
+        return changeset_add_conflict(set, change, field, value, other->name,
+                                      changing ? &origin : staying ? staying->origin : NULL,
+                                      staying ? staying->registered_at_us : time_now_us());
+    }
+    return 0;
+}
+
+typedef struct MachineClaim {
+    ChangeSet *set;
+    const Change *change;
+    int result;
+} MachineClaim;
+
+/* Two services that would both be the one of a number on the same machines, also on those that come later. */
+static int same_machine_claim(const ServiceContext *context, Service *staying, const Change *changing, void *userdata)
+{
+    MachineClaim *claim = userdata;
+    const ServiceContext *mine = change_context(claim->change);
+
+    for (size_t i = 0; mine->listen && mine->listen[i]; i++) {
+        if (!text_starts_with(mine->listen[i], "machine:") || !text_list_contains(context->listen, mine->listen[i]))
+            continue;
+        /* Of two in one set, the later tells of the earlier. */
+        if (changing && changing > claim->change)
+            continue;
+        claim->result = changing ? add_change_conflict(claim->set, claim->change, "listen", mine->listen[i], changing)
+                                 : changeset_add_conflict(claim->set, claim->change, "listen", mine->listen[i],
+                                                          context->name, staying->origin, staying->registered_at_us);
+        return 1;
+    }
+    return 0;
+}
+
+typedef struct Claim {
+    const char *key;
+    const char *uri;
+    const Change *change;
+    const PlanListener *listener;
+} Claim;
+
+static int claim_compare(const void *a, const void *b)
+{
+    const Claim *first = a, *second = b;
+    int order = strcmp(first->key, second->key);
+
+    return order ? order : (first->change > second->change) - (first->change < second->change);
+}
+
+/* A change to blame: the one that somebody asked for, not one that is merely planned again. */
+static const Change *blame(const Change *a, const Change *b)
+{
+    if (a->kind == CHANGE_REPLAN && b->kind != CHANGE_REPLAN)
+        return b;
+    return a;
+}
+
+/* `port` where the number is what clashes, and `listen` where it is a path that was written down. */
+static const char *claim_field(const Change *change, const char *key)
+{
+    if (change->object == STORED_MACHINE)
+        return NULL;
+    return text_starts_with(key, "vsock:") && change_context(change)->port.set ? "port" : "listen";
+}
+
+static int claim_conflict(ChangeSet *set, const Claim *claim, const Change *changing, Service *staying)
+{
+    const Change *change = changing ? blame(claim->change, changing) : claim->change;
+    const char *field = claim_field(change, claim->key);
+    char port[16];
+    const char *value = claim->uri;
+
+    if (strcmp(field, "port") == 0) {
+        snprintf(port, sizeof(port), "%u", change->port);
+        value = port;
+    }
+    if (!changing)
+        return changeset_add_conflict(set, change, field, value, staying->context->name, staying->origin,
+                                      staying->registered_at_us);
+    return add_change_conflict(set, change, field, value, change == changing ? claim->change : changing);
+}
+
+static int check_claims(ChangeSet *set)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        count += set->items[i].wanted.count;
+    if (count == 0)
+        return 0;
+    _cleanup_(freep) Claim *claims = reallocarray(NULL, count, sizeof(*claims));
+    if (!claims)
+        return -ENOMEM;
+    count = 0;
+    for (size_t i = 0; i < set->count; i++)
+        for (size_t k = 0; k < set->items[i].wanted.count; k++) {
+            const PlanListener *listener = &set->items[i].wanted.listeners[k];
+            claims[count++] = (Claim){listener->key, listener->uri, &set->items[i], listener};
+        }
+    qsort(claims, count, sizeof(*claims), claim_compare);
+
+    for (size_t i = 0; i < count; i++) {
+        const Claim *claim = &claims[i];
+        if (i > 0 && strcmp(claims[i - 1].key, claim->key) == 0 && claims[i - 1].change != claim->change) {
+            int r = claim_conflict(set, claim, claims[i - 1].change, NULL);
+            if (r < 0)
+                return r;
+            continue;
+        }
+        for (Listener *held = registry_first_claim(&set->manager->registry, claim->key); held;
+             held = registry_next_claim(held)) {
+            Service *service = held->service;
+            if (strcmp(service->context->name, claim->change->name) == 0 ||
+                changeset_find(set, STORED_SERVICE, service->context->name))
+                continue;
+            int r = claim_conflict(set, claim, NULL, service);
+            if (r < 0)
+                return r;
+            break;
+        }
+    }
+    return 0;
+}
+
+int changeset_find_conflicts(ChangeSet *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        const Change *change = &set->items[i];
+        int r = 0;
+        if (change->object == STORED_MACHINE && change->kind != CHANGE_REMOVE)
+            r = check_machine(set, change);
+        else if (change->object == STORED_SERVICE && change->kind != CHANGE_REMOVE && change_enabled(change) &&
+                 change->has_guid && service_has_machine_addresses(change_context(change))) {
+            MachineClaim claim = {.set = set, .change = change};
+            each_with_guid(set, change->name, &change->guid, same_machine_claim, &claim);
+            r = claim.result;
+        }
+        if (r < 0)
+            return r;
+    }
+    return check_claims(set);
+}

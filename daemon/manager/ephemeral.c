@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records that end with a process: a pidfd in the event loop for each. pidfd_open(2), proc(5). */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "daemon/bind/holders.h"
+#include "daemon/log.h"
+#include "daemon/manager/internal.h"
+
+/* What ends when the process does; lives as long as its event source. */
+typedef struct Tie {
+    Manager *manager;
+    Service *service;
+    Machine *machine;
+    pid_t pid;
+    int pidfd;
+} Tie;
+
+static void tie_free(void *userdata)
+{
+    Tie *tie = userdata;
+
+    fd_close(tie->pidfd);
+    free(tie);
+}
+
+static int tie_on_exit(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    Tie tie = *(Tie *)userdata;
+    Manager *manager = tie.manager;
+    ChangeSet set;
+    Failure failure = {0};
+
+    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    changeset_init(&set, manager);
+    Change *change = tie.service ? changeset_remove_service(&set, tie.service) : changeset_remove_machine(&set, tie.machine);
+    log_info("%s ends with process %d", change ? change->name : "?", (int)tie.pid);
+    int r = change ? changeset_check(&set) : -ENOMEM;
+    if (r == CHANGESET_CONFLICTS)
+        r = 0; /* what goes cannot be refused */
+    if (r == 0)
+        r = changeset_apply(&set);
+    changeset_release(&set);
+    if (r < 0) {
+        log_error("cannot forget what ended with process %d: %s", (int)tie.pid, strerror(-r));
+        manager_rebuild(manager);
+    } else {
+        manager_settle(manager, &failure);
+    }
+    failure_release(&failure);
+    return 0;
+}
+
+int manager_watch_process(Manager *manager, pid_t pid, uint64_t *start_time_ticks, Service *service, Machine *machine)
+{
+    sd_event_source **source = service ? &service->ephemeral_source : &machine->ephemeral_source;
+    Tie *tie = calloc(1, sizeof(*tie));
+    uint64_t ticks = 0;
+
+    if (!tie)
+        return -ENOMEM;
+    *tie = (Tie){.manager = manager, .service = service, .machine = machine, .pid = pid};
+    tie->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (tie->pidfd < 0) {
+        int r = -errno;
+        free(tie);
+        return r;
+    }
+    /* Read after the pidfd is open: the pid cannot be another's until it is closed and the process reaped. */
+    if (!process_start_time(pid, &ticks) || (*start_time_ticks > 0 && *start_time_ticks != ticks)) {
+        tie_free(tie);
+        return -ESRCH;
+    }
+    int r = sd_event_add_io(manager->event, source, tie->pidfd, EPOLLIN, tie_on_exit, tie);
+    if (r < 0) {
+        tie_free(tie);
+        return r;
+    }
+    sd_event_source_set_destroy_callback(*source, tie_free);
+    *start_time_ticks = ticks;
+    return 0;
+}
+
+const char *manager_may_tie(Manager *manager, const Caller *caller, pid_t pid)
+{
+    char path[32];
+    struct stat status;
+
+    if (pid <= 0)
+        return "is no process id";
+    snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+    if (stat(path, &status) < 0)
+        return "there is no such process";
+    if (status.st_uid != caller->credentials->uid && !access_is_administrator(manager->access, caller->credentials))
+        return "the process is another user's";
+    return NULL;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of daemon/manager share; nobody else includes this. */
+#pragma once
+
+#include "config/load.h"
+#include "daemon/handout/lease.h"
+#include "daemon/manager/manager.h"
+#include "daemon/manager/registry.h"
+
+#define EVENTS_MAX 4096 /* kept for watchers; a power of two */
+#define AUTO_PORT_FIRST 0x10000000u
+#define AUTO_PORT_LAST 0x1000ffffu
+#define RETRY_INTERVAL_US 2000000
+#define RETRY_BATCH 512 /* waiting listeners tried in one turn */
+
+TAILQ_HEAD(ListenerQueue, Listener);
+
+typedef struct Folder Folder;
+
+struct Manager {
+    sd_event *event;
+    char *config_path;  /* NULL: the system's folders */
+    char *state_path;
+    char *runtime_path;
+    ManagerObserver observer;
+
+    Store *store;
+    char *store_refuses;  /* why no change can be kept (a newer or read-only registry.db), or NULL */
+    Registry registry;
+    Settings *settings;   /* with every limit filled in */
+    Settings *settings_given; /* as they were written */
+    bool default_peers;   /* the settings' peers say something */
+    Access *access;
+    Declared *declared;   /* the last good load of files; NULL: the declared set is the store's */
+    Problems errors;      /* of the last load, for Status */
+    Leases *leases;
+    uint64_t started_at_us;
+
+    bool staged;
+    struct ListenerQueue planned;    /* to be bound or changed when the changes settle */
+    struct ListenerQueue closing;    /* to be let go of then; out of the registry */
+    struct ListenerQueue waiting;    /* to be tried again */
+    struct ListenerQueue draining;   /* closed here, held elsewhere; out of the registry */
+    sd_event_source *retry_timer;
+    sd_event_source *folder_source;  /* inotify */
+    int folder_fd;
+    Folder *folders;                 /* watched, for waiting listeners */
+    uint32_t auto_port_next;
+
+    Event *events; /* ring of EVENTS_MAX */
+    uint64_t event_next;
+    bool events_told;
+    Buffer scratch; /* for rendering */
+};
+
+/* ---- changeset.c: a set of changes that is checked as a whole, and then applied as a whole ---- */
+
+typedef enum ChangeKind {
+    CHANGE_ADD,
+    CHANGE_REPLACE,
+    CHANGE_REMOVE,
+    CHANGE_REPLAN, /* the record stays, what it listens on may not: a machine or an override has changed */
+} ChangeKind;
+
+typedef struct Change Change;
+typedef struct ChangeSet ChangeSet;
+typedef struct ChangeConflict ChangeConflict;
+
+struct Change {
+    ChangeKind kind;
+    StoredKind object;
+    const char *name;         /* into the record */
+    ServiceContext *service;  /* new; owned until applied */
+    MachineContext *machine;
+    Service *old_service;
+    Machine *old_machine;
+    StoredOrigin origin;
+    const char *source;       /* borrowed from the caller until applied */
+    uid_t uid;
+    uint32_t line, column;
+    pid_t ephemeral_pid;
+    uint64_t ephemeral_start_time_ticks;
+    bool has_port;
+    bool new_auto_port;
+    uint32_t port;
+    bool has_guid;
+    Guid guid;
+    Choice override;          /* what it will be */
+    PlanWanted wanted;
+    unsigned index;           /* in its array, for `services[2]` */
+    const DeclaredFile *file; /* where it was declared, for messages */
+    const DeclaredRecord *record;
+};
+
+/* Why a change cannot be. Texts are owned. */
+struct ChangeConflict {
+    const Change *change;
+    const char *field; /* static */
+    char *value;
+    char *holder;
+    char *origin;
+    uint64_t since_us;
+};
+
+struct ChangeSet {
+    Manager *manager;
+    Change *items;
+    size_t count;
+    size_t capacity;
+    Change **by_name;  /* sorted by object and name, once it is being checked */
+    size_t indexed;
+    Change **by_guid;  /* services that are or will be, sorted by GUID */
+    size_t by_guid_count;
+    ChangeConflict *conflicts;
+    size_t conflict_count;
+    bool machines_change;
+    bool applied;
+};
+
+void changeset_init(ChangeSet *set, Manager *manager);
+void changeset_release(ChangeSet *set);
+/* The record is taken over, also on failure. source is borrowed until changeset_release. NULL: no memory. The returned change
+ * is good until the next is added. */
+Change *changeset_put_service(ChangeSet *set, ServiceContext *service_consume, StoredOrigin origin, const char *source, uid_t uid);
+Change *changeset_put_machine(ChangeSet *set, MachineContext *machine_consume, StoredOrigin origin, const char *source, uid_t uid);
+Change *changeset_remove_service(ChangeSet *set, Service *service);
+Change *changeset_remove_machine(ChangeSet *set, Machine *machine);
+Change *changeset_replan_service(ChangeSet *set, Service *service, Choice override);
+enum { CHANGESET_CONFLICTS = 1, CHANGESET_NO_PORT };
+/* Chooses ports, works out what every touched service will hold, finds every conflict. */
+int changeset_check(ChangeSet *set);
+/* Into memory and the store's transaction; plans the listeners. -errno: the store or memory failed; the caller abandons
+ * everything that is staged. */
+int changeset_apply(ChangeSet *set);
+/* A JSON array of Change. */
+int changeset_render(const ChangeSet *set, Buffer *text);
+/* check's answer as a failure of the call. */
+int changeset_failure(const ChangeSet *set, int answer, Failure *failure);
+
+/* claims.c: who claims an address */
+int changeset_find_conflicts(ChangeSet *set);
+Change *changeset_find(const ChangeSet *set, StoredKind object, const char *name);
+const PlanMachines *changeset_machines(ChangeSet *set, PlanMachines *machines);
+int changeset_add_conflict(ChangeSet *set, const Change *change, const char *field, const char *value, const char *holder,
+                           const Origin *origin, uint64_t since_us);
+
+/* ports.c */
+int manager_choose_port(Manager *manager, const char *name, uint32_t *ret_port);
+
+/* listeners.c */
+int manager_plan_service(Manager *manager, Service *service, const PlanWanted *wanted);
+void manager_plan_close_all(Manager *manager, Service *service);
+void manager_run_plan(Manager *manager);
+void manager_forget_listener(Manager *manager, Listener *listener); /* out of its queue, freed, without letting go of paths */
+void manager_listener_told(Manager *manager, Listener *listener);
+/* retry.c */
+int manager_watch_waiting(Manager *manager);
+void manager_watch_folder(Manager *manager, const char *path);
+void manager_retry_release(Manager *manager);
+void manager_check_draining(Manager *manager);
+
+/* reload.c: reads all files, and stages what has changed; the errors are for Status */
+int manager_load_files(Manager *manager, Buffer *ret_changes, Failure *failure);
+/* boot.c */
+int manager_plan_everything(Manager *manager);
+int manager_load(Manager *manager);
+/* Everything staged is thrown away: memory is made anew from the store, and takes over what is held. */
+int manager_rebuild(Manager *manager);
+int manager_set_settings(Manager *manager, Settings *settings_consume);
+
+/* ephemeral.c */
+int manager_watch_process(Manager *manager, pid_t pid, uint64_t *start_time_ticks, Service *service, Machine *machine);
+/* May this caller tie a record to that process? NULL: yes. */
+const char *manager_may_tie(Manager *manager, const Caller *caller, pid_t pid);
+
+/* events.c */
+void manager_event(Manager *manager, const char *kind, const char *service, const char *machine, const char *format, ...)
+    _printf_(5, 6);
+void manager_events_flush(Manager *manager);
+void manager_events_release(Manager *manager);
+/* change-service.c, for all of change-*.c */
+int manager_check_storage(Manager *manager, Failure *failure);
+/* Checks a filled ChangeSet and commits it: 0; a failure; -errno. */
+int changeset_run(ChangeSet *set, Failure *failure);
+/* Stages what was checked, or throws it away with everything else that is staged. */
+int changeset_commit(ChangeSet *set, Failure *failure);
+/* It is somebody else's: Declared, or Conflict. */
+int manager_refuse_service(Failure *failure, const Service *service);
+int manager_refuse_machine(Failure *failure, const Machine *machine);
+int manager_check_rights(Manager *manager, const Caller *caller, const ServiceContext *service, const uint32_t *port,
+                         Failure *failure);
+/* Completed contexts compared. */
+int manager_service_is_same(Manager *manager, const Service *service, const ServiceContext *context, bool *ret_same);
+void manager_on_lease_end(const Lease *lease, void *userdata);

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plan at work: listeners are planned when a change is staged, and made, changed and let go of when it has settled. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/bind/bind.h"
+#include "daemon/bind/holders.h"
+#include "daemon/log.h"
+#include "daemon/manager/internal.h"
+
+#define DRAINING_HOLDERS_MAX 64
+
+static void listener_dequeue(Manager *manager, Listener *listener)
+{
+    if (listener->planned)
+        TAILQ_REMOVE(&manager->planned, listener, queue);
+    else if (listener->state == LISTENER_WAITING)
+        TAILQ_REMOVE(&manager->waiting, listener, queue);
+    listener->planned = false;
+}
+
+static void listener_plan(Manager *manager, Listener *listener)
+{
+    if (listener->planned)
+        return;
+    listener_dequeue(manager, listener);
+    listener->planned = true;
+    TAILQ_INSERT_TAIL(&manager->planned, listener, queue);
+}
+
+void manager_forget_listener(Manager *manager, Listener *listener)
+{
+    listener_dequeue(manager, listener);
+    registry_remove_listener(&manager->registry, listener);
+    listener_free(listener);
+}
+
+/* Out of its service at once; what it holds is let go of when the change has settled. */
+static void listener_plan_close(Manager *manager, Listener *listener)
+{
+    Service *service = listener->service;
+
+    listener_dequeue(manager, listener);
+    registry_remove_listener(&manager->registry, listener);
+    service_touch(service);
+    if (listener->fd >= 0)
+        TAILQ_INSERT_TAIL(&manager->closing, listener, queue);
+    else
+        listener_free(listener);
+}
+
+void manager_plan_close_all(Manager *manager, Service *service)
+{
+    while (service->listeners)
+        listener_plan_close(manager, service->listeners);
+}
+
+static int replace_text(char **text, const char *with)
+{
+    char *copy = NULL;
+
+    if (text_equal(*text, with))
+        return 0;
+    if (with && !(copy = strdup(with)))
+        return -ENOMEM;
+    free(*text);
+    *text = copy;
+    return 0;
+}
+
+static int listener_plan_change(Manager *manager, Listener *listener, const PlanListener *wanted)
+{
+    int r = replace_text(&listener->user, wanted->user);
+
+    if (r == 0)
+        r = replace_text(&listener->group, wanted->group);
+    if (r == 0)
+        r = replace_text(&listener->mode, wanted->mode);
+    if (r < 0)
+        return r;
+    listener->backlog = wanted->backlog;
+    listener_plan(manager, listener);
+    return 0;
+}
+
+int manager_plan_service(Manager *manager, Service *service, const PlanWanted *wanted)
+{
+    PlanListener held_few[8];
+    _cleanup_(freep) PlanListener *held_many = NULL;
+    PlanListener *held = held_few;
+    size_t held_count = 0;
+    Plan plan;
+    int r = 0;
+
+    for (Listener *listener = service->listeners; listener; listener = listener->next) {
+        /* A change is a reason to try again what had failed for good. */
+        if (listener->state == LISTENER_FAILED)
+            listener_plan(manager, listener);
+        held_count++;
+    }
+    if (held_count > ELEMENTS_OF(held_few)) {
+        held = held_many = reallocarray(NULL, held_count, sizeof(*held));
+        if (!held)
+            return -ENOMEM;
+    }
+    held_count = 0;
+    for (Listener *listener = service->listeners; listener; listener = listener->next)
+        held[held_count++] = (PlanListener){
+            .service = service->context->name,
+            .machine = listener->machine,
+            .uri = listener->uri,
+            .key = listener->key,
+            .type = listener->type,
+            .backlog = listener->backlog,
+            .user = listener->user,
+            .group = listener->group,
+            .mode = listener->mode,
+            .userdata = listener,
+        };
+
+    r = plan_make(wanted->listeners, wanted->count, held, held_count, &plan);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < plan.count && r == 0; i++) {
+        const PlanStep *step = &plan.steps[i];
+        Listener *listener;
+        switch (step->kind) {
+        case PLAN_CLOSE:
+            listener_plan_close(manager, step->held->userdata);
+            break;
+        case PLAN_CHANGE:
+            r = listener_plan_change(manager, step->held->userdata, step->wanted);
+            break;
+        case PLAN_BIND:
+            listener = registry_add_listener(&manager->registry, service, step->wanted);
+            if (listener)
+                listener_plan(manager, listener);
+            else
+                r = -ENOMEM;
+            break;
+        }
+    }
+    plan_release(&plan);
+    service_touch(service);
+    return r;
+}
+
+/* ---- settling ---- */
+
+static void listener_close(Manager *manager, Listener *listener)
+{
+    uint64_t inode = listener->handed_out && !listener->path ? holders_inode(listener->fd) : 0;
+
+    bind_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
+    if (manager->observer.on_listeners && listener->former_service)
+        manager->observer.on_listeners(listener->former_service, manager->observer.userdata);
+    if (inode > 0)
+        holders_find(&inode, 1, DRAINING_HOLDERS_MAX, &listener->holders, &listener->holder_count);
+    if (listener->holder_count == 0) {
+        listener_free(listener);
+        return;
+    }
+    listener->socket_inode = inode;
+    listener->state = LISTENER_DRAINING;
+    TAILQ_INSERT_TAIL(&manager->draining, listener, queue);
+    manager_event(manager, "draining", listener->former_service, listener->machine,
+                  "%s is closed here, and still held by process %d", listener->uri, (int)listener->holders[0]);
+    log_notice("%s: %s is closed here, and still held by process %d; end it to free the address",
+               listener->former_service ? listener->former_service : "?", listener->uri, (int)listener->holders[0]);
+}
+
+void manager_listener_told(Manager *manager, Listener *listener)
+{
+    const char *name = listener->service->context->name;
+
+    switch ((ListenerState)listener->state) {
+    case LISTENER_LISTENING:
+        log_debug("%s: listening on %s", name, listener->uri);
+        manager_event(manager, "listening", name, listener->machine, "%s listens on %s", name, listener->uri);
+        if (manager->observer.on_listeners)
+            manager->observer.on_listeners(name, manager->observer.userdata);
+        break;
+    case LISTENER_WAITING:
+        log_notice("%s: %s waits: %s", name, listener->uri, listener->reason);
+        manager_event(manager, "waiting", name, listener->machine, "%s waits for %s: %s", name, listener->uri,
+                      listener->reason);
+        break;
+    case LISTENER_FAILED:
+        log_warning("%s: cannot listen on %s: %s", name, listener->uri, listener->reason);
+        manager_event(manager, "failed", name, listener->machine, "%s cannot listen on %s: %s", name, listener->uri,
+                      listener->reason);
+        break;
+    case LISTENER_PENDING:
+    case LISTENER_DRAINING:
+        break;
+    }
+}
+
+/* What a try has come to. The listener is in no queue before. */
+static void listener_take_result(Manager *manager, Listener *listener, BindResult *result)
+{
+    static const ListenerState states[] = {
+        [BIND_LISTENING] = LISTENER_LISTENING, [BIND_WAITING] = LISTENER_WAITING, [BIND_FAILED] = LISTENER_FAILED};
+    bool news = listener->state != states[result->state] || !text_equal(listener->reason, result->reason);
+
+    listener->state = (uint8_t)states[result->state];
+    free(listener->reason);
+    listener->reason = TAKE_PTR(result->reason);
+    free(listener->watch_path);
+    listener->watch_path = TAKE_PTR(result->watch_path);
+    free(listener->holders);
+    listener->holders = TAKE_PTR(result->holders);
+    listener->holder_count = result->holder_count;
+    if (result->fd >= 0) {
+        fd_close(listener->fd);
+        listener->fd = TAKE_FD(result->fd);
+        free(listener->path);
+        listener->path = TAKE_PTR(result->path);
+        listener->device = result->device;
+        listener->inode = result->inode;
+    }
+    if (listener->state == LISTENER_WAITING) {
+        TAILQ_INSERT_TAIL(&manager->waiting, listener, queue);
+        if (listener->watch_path)
+            manager_watch_folder(manager, listener->watch_path);
+    }
+    if (news) {
+        service_touch(listener->service);
+        manager_listener_told(manager, listener);
+    }
+}
+
+static int listener_run(Manager *manager, Listener *listener)
+{
+    Address address = {0};
+    const char *reason = NULL, *hint = NULL;
+    BindResult result = {.fd = -1};
+    int r = address_parse(listener->uri, &address, &reason, &hint);
+
+    if (r == 0) {
+        BindRequest request = {
+            .address = &address,
+            .type = listener->type,
+            .backlog = listener->backlog,
+            .user = listener->user,
+            .group = listener->group,
+            .mode = listener->mode,
+        };
+        if (listener->fd >= 0)
+            r = bind_change(&request, listener->fd, listener->path, &result);
+        else
+            r = bind_listener(&request, &result);
+    }
+    listener_dequeue(manager, listener);
+    if (r != 0) {
+        result.state = BIND_WAITING;
+        result.reason = strdup(r == -ENOMEM ? "out of memory" : reason ? reason : strerror(-r));
+    }
+    listener_take_result(manager, listener, &result);
+    bind_result_release(&result);
+    address_release(&address);
+    return r;
+}
+
+void manager_run_plan(Manager *manager)
+{
+    Listener *listener;
+
+    while ((listener = TAILQ_FIRST(&manager->closing))) {
+        TAILQ_REMOVE(&manager->closing, listener, queue);
+        listener_close(manager, listener);
+    }
+    while ((listener = TAILQ_FIRST(&manager->planned)))
+        listener_run(manager, listener);
+    manager_watch_waiting(manager);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The manager's own life: made, started, settled after changes, stopped. One a daemon, on its one thread. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/bind/bind.h"
+#include "daemon/log.h"
+#include "daemon/manager/internal.h"
+
+int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret)
+{
+    _cleanup_(manager_freep) Manager *manager = calloc(1, sizeof(*manager));
+
+    if (!manager)
+        return -ENOMEM;
+    manager->folder_fd = -1;
+    manager->started_at_us = time_now_us();
+    TAILQ_INIT(&manager->planned);
+    TAILQ_INIT(&manager->closing);
+    TAILQ_INIT(&manager->waiting);
+    TAILQ_INIT(&manager->draining);
+    registry_init(&manager->registry);
+    manager->event = sd_event_ref(event);
+    manager->config_path = options->config_path ? strdup(options->config_path) : NULL;
+    manager->state_path = strdup(options->state_path);
+    manager->runtime_path = strdup(options->runtime_path);
+    if (!manager->state_path || !manager->runtime_path || (options->config_path && !manager->config_path))
+        return -ENOMEM;
+    int r = leases_new(event, manager_on_lease_end, manager, &manager->leases);
+    if (r == 0)
+        r = manager_set_settings(manager, record_new(&record_type_Settings));
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(manager);
+    return 0;
+}
+
+static void free_queue(struct ListenerQueue *queue)
+{
+    Listener *listener;
+
+    while ((listener = TAILQ_FIRST(queue))) {
+        TAILQ_REMOVE(queue, listener, queue);
+        listener_free(listener);
+    }
+}
+
+void manager_free(Manager *manager)
+{
+    if (!manager)
+        return;
+    manager_retry_release(manager);
+    leases_free(manager->leases);
+    free_queue(&manager->closing);
+    free_queue(&manager->draining);
+    registry_release(&manager->registry);
+    store_free(manager->store);
+    free(manager->store_refuses);
+    declared_free(manager->declared);
+    settings_free(manager->settings);
+    settings_free(manager->settings_given);
+    access_free(manager->access);
+    problems_release(&manager->errors);
+    manager_events_release(manager);
+    buffer_release(&manager->scratch);
+    free(manager->config_path);
+    free(manager->state_path);
+    free(manager->runtime_path);
+    sd_event_unref(manager->event);
+    free(manager);
+}
+
+void manager_observe(Manager *manager, const ManagerObserver *observer)
+{
+    manager->observer = *observer;
+}
+
+const Access *manager_access(const Manager *manager)
+{
+    return manager->access;
+}
+
+const Settings *manager_settings(const Manager *manager)
+{
+    return manager->settings;
+}
+
+/* Every limit that the settings do not name, from the table of fields. */
+static int fill_in_limits(Settings *settings)
+{
+    if (!settings->limits && !(settings->limits = record_new(&record_type_Limits)))
+        return -ENOMEM;
+    for (size_t i = 0; i < record_type_Limits.field_count; i++) {
+        const Field *field = &record_type_Limits.fields[i];
+        Number *number = field_in(field, settings->limits);
+        uint64_t value;
+        if (!number->set && text_to_number(field->fallback_json, UINT32_MAX, &value))
+            *number = (Number){.value = (uint32_t)value, .set = true};
+    }
+    return 0;
+}
+
+int manager_set_settings(Manager *manager, Settings *settings_consume)
+{
+    _cleanup_(settings_freep) Settings *given = settings_consume;
+    _cleanup_(settings_freep) Settings *settings = NULL;
+    _cleanup_(access_freep) Access *access = NULL;
+
+    if (!given)
+        return -ENOMEM;
+    int r = record_copy(&record_type_Settings, given, (void **)&settings);
+    if (r == 0)
+        r = fill_in_limits(settings);
+    if (r == 0)
+        r = access_new(settings, &access);
+    if (r < 0)
+        return r;
+    bool default_peers = settings->peers != NULL;
+    if (default_peers != manager->default_peers)
+        for (Service *service = registry_next_service(&manager->registry, NULL); service;
+             service = registry_next_service(&manager->registry, service->context->name))
+            service_touch(service); /* the handout mode's default is another */
+    manager->default_peers = default_peers;
+    access_free(manager->access);
+    manager->access = TAKE_PTR(access);
+    settings_free(manager->settings);
+    manager->settings = TAKE_PTR(settings);
+    settings_free(manager->settings_given);
+    manager->settings_given = TAKE_PTR(given);
+    return 0;
+}
+
+/* 0; 1: cannot start. */
+static int open_store(Manager *manager)
+{
+    _cleanup_(freep) char *trouble = NULL;
+    int r = store_open(manager->state_path, manager->runtime_path, &manager->store, &trouble);
+
+    if (r == STORE_NEWER || r == STORE_READ_ONLY) {
+        log_warning("%s", trouble ? trouble : "registry.db cannot be changed");
+        manager->store_refuses = TAKE_PTR(trouble);
+        return manager->store_refuses ? 0 : -ENOMEM;
+    }
+    if (r == STORE_UNSOUND) {
+        log_error("%s", trouble ? trouble : "registry.db is not sound");
+        return 1;
+    }
+    if (r < 0) {
+        log_error("%s/registry.db: %s", manager->state_path, trouble ? trouble : strerror(-r));
+        return 1;
+    }
+    return 0;
+}
+
+int manager_start(Manager *manager)
+{
+    Failure failure = {0};
+    int r = open_store(manager);
+
+    if (r != 0)
+        return r;
+    r = manager_load(manager);
+    if (r < 0) {
+        log_error("%s/registry.db: %s", manager->state_path, store_error(manager->store));
+        return r;
+    }
+    /* Planned first from what was; files that have changed meanwhile change the plan before anything is bound. */
+    r = manager_plan_everything(manager);
+    if (r < 0)
+        return r;
+    r = manager_load_files(manager, NULL, &failure);
+    if (r > 0)
+        log_error("the files have errors: the last good declared set runs; mend them and reload");
+    failure_release(&failure);
+    if (r < 0)
+        return r;
+    r = manager_settle(manager, &failure);
+    failure_release(&failure);
+    if (r < 0)
+        return r;
+    if (r > 0)
+        manager_run_plan(manager);
+    log_info("%zu services, %zu machines", manager->registry.service_count, manager->registry.machine_count);
+    return 0;
+}
+
+void manager_stop(Manager *manager)
+{
+    for (Service *service = registry_next_service(&manager->registry, NULL); service;
+         service = registry_next_service(&manager->registry, service->context->name))
+        for (Listener *listener = service->listeners; listener; listener = listener->next)
+            if (listener->fd >= 0)
+                bind_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
+}
+
+bool manager_has_staged(const Manager *manager)
+{
+    return manager->staged;
+}
+
+int manager_settle(Manager *manager, Failure *failure)
+{
+    int r = 0;
+
+    if (store_has_changes(manager->store))
+        r = store_commit(manager->store);
+    manager->staged = false;
+    if (r < 0) {
+        _cleanup_(freep) char *why = strdup(store_error(manager->store));
+        log_error("registry.db: %s; what was asked for is not done", why ? why : strerror(-r));
+        int rebuilt = manager_rebuild(manager);
+        if (rebuilt < 0)
+            return rebuilt;
+        manager_events_flush(manager);
+        return failure_storage_failed(failure, why ? why : strerror(-r));
+    }
+    manager_run_plan(manager);
+    manager_events_flush(manager);
+    return 0;
+}

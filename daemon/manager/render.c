@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the API shows of a service, a machine, the daemon: text, written once and kept until something changes. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/bind/holders.h"
+#include "daemon/manager/internal.h"
+
+typedef struct Shown {
+    const char *state;
+    const char *reason; /* or NULL */
+} Shown;
+
+/* The states of a service, first that fits. */
+static Shown service_state(const Manager *manager, const Service *service)
+{
+    size_t count = 0, listening = 0, failed = 0;
+    const char *waits = NULL, *fails = NULL;
+
+    if (!service_effectively_enabled(service))
+        return (Shown){"disabled", NULL};
+    for (const Listener *listener = service->listeners; listener; listener = listener->next) {
+        count++;
+        if (listener->state == LISTENER_LISTENING)
+            listening++;
+        if (listener->state == LISTENER_FAILED) {
+            failed++;
+            fails = fails ? fails : listener->reason;
+        }
+        if (listener->state == LISTENER_WAITING)
+            waits = waits ? waits : listener->reason;
+    }
+    if (count > 0 && failed == count)
+        return (Shown){"failed", fails};
+    if (leases_of_service(manager->leases, service->context->name))
+        return (Shown){"active", NULL};
+    if (listening > 0)
+        return (Shown){"listening", NULL};
+    if (count > 0)
+        return (Shown){"waiting", waits ? waits : fails};
+    return (Shown){"registered", NULL};
+}
+
+static void render_text(Buffer *text, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    buffer_append_text(text, ",\"");
+    buffer_append_text(text, name);
+    buffer_append_text(text, "\":");
+    buffer_append_json(text, value);
+}
+
+static void render_time(Buffer *text, const char *name, uint64_t time_us)
+{
+    char time[TIME_TEXT_SIZE_BYTES];
+
+    render_text(text, name, time_format(time_us, time));
+}
+
+static void render_listener(Buffer *text, const Listener *listener)
+{
+    static const char *const states[] = {
+        [LISTENER_PENDING] = "waiting",
+        [LISTENER_LISTENING] = "listening",
+        [LISTENER_WAITING] = "waiting",
+        [LISTENER_FAILED] = "failed",
+        [LISTENER_DRAINING] = "draining",
+    };
+
+    buffer_append_text(text, "{\"address\":");
+    buffer_append_json(text, listener->uri);
+    render_text(text, "machine", listener->machine);
+    render_text(text, "state", states[listener->state]);
+    if (listener->state != LISTENER_LISTENING)
+        render_text(text, "reason", listener->reason);
+    if (listener->holder_count > 0) {
+        buffer_append_text(text, ",\"holders\":[");
+        for (size_t i = 0; i < listener->holder_count; i++) {
+            if (i > 0)
+                buffer_append_char(text, ',');
+            buffer_append_number(text, (unsigned long long)listener->holders[i]);
+        }
+        buffer_append_char(text, ']');
+    }
+    buffer_append_char(text, '}');
+}
+
+static void render_listeners(Manager *manager, const Service *service, Buffer *text)
+{
+    const Listener *listener;
+    bool first = true;
+
+    buffer_append_text(text, ",\"listeners\":[");
+    for (listener = service->listeners; listener; listener = listener->next) {
+        if (!first)
+            buffer_append_char(text, ',');
+        render_listener(text, listener);
+        first = false;
+    }
+    TAILQ_FOREACH(listener, &manager->draining, queue) {
+        if (!text_equal(listener->former_service, service->context->name))
+            continue;
+        if (!first)
+            buffer_append_char(text, ',');
+        render_listener(text, listener);
+        first = false;
+    }
+    buffer_append_char(text, ']');
+}
+
+static void render_leases(const Manager *manager, const Service *service, Buffer *text)
+{
+    const Lease *first = leases_of_service(manager->leases, service->context->name);
+
+    buffer_append_text(text, ",\"leases\":[");
+    for (const Lease *lease = first; lease; lease = lease->next_of_service) {
+        char program[64];
+        buffer_printf(text, "%s{\"processId\":%d,\"userId\":%u", lease == first ? "" : ",", (int)lease->pid,
+                      (unsigned)lease->uid);
+        render_text(text, "program", process_name(lease->pid, program, sizeof(program)) ? program : NULL);
+        render_time(text, "since", lease->since_us);
+        buffer_append_char(text, '}');
+    }
+    buffer_append_char(text, ']');
+}
+
+static int render_service(Manager *manager, const Service *service, RecordWriteFlags flags, Buffer *text)
+{
+    _cleanup_(service_context_freep) ServiceContext *context = NULL;
+    int r = service_complete(service->context, service->has_port ? &service->port : NULL, manager->default_peers, &context);
+
+    if (r < 0)
+        return r;
+    Shown shown = service_state(manager, service);
+    buffer_append_text(text, "{\"context\":");
+    record_write_json(&record_type_ServiceContext, context, flags, text);
+    buffer_append_text(text, ",\"runtime\":{\"state\":");
+    buffer_append_json(text, shown.state);
+    render_text(text, "reason", shown.reason);
+
+    Buffer origin = {0};
+    char *origin_text;
+    origin_format(service->origin, &origin);
+    r = buffer_take(&origin, &origin_text, NULL);
+    if (r < 0)
+        return r;
+    render_text(text, "origin", origin_text);
+    free(origin_text);
+    render_time(text, "registeredAt", service->registered_at_us);
+    if (service->ephemeral_pid > 0)
+        buffer_printf(text, ",\"ephemeralProcessId\":%d", (int)service->ephemeral_pid);
+    if (service->override != UNSET)
+        buffer_append_text(text, ",\"overridden\":true");
+    render_listeners(manager, service, text);
+    render_leases(manager, service, text);
+    buffer_append_text(text, "}}");
+    return text->failed ? -ENOMEM : 0;
+}
+
+int manager_render_service(Manager *manager, Service *service, bool secrets, const char **ret_text, size_t *ret_size_bytes)
+{
+    bool has_secrets = service->context->activate && service->context->activate->environment;
+
+    if (secrets && has_secrets) {
+        /* Rare: not kept beside what everybody is shown. */
+        buffer_clear(&manager->scratch);
+        int r = render_service(manager, service, RECORD_WRITE_ALL, &manager->scratch);
+        if (r < 0)
+            return r;
+        *ret_text = manager->scratch.data;
+        *ret_size_bytes = manager->scratch.size_bytes;
+        return 0;
+    }
+    if (!service->rendered) {
+        buffer_clear(&manager->scratch);
+        int r = render_service(manager, service, RECORD_OMIT_SECRETS, &manager->scratch);
+        if (r < 0)
+            return r;
+        /* A copy of just its size. Leases are few, and tell of processes that come and go: not kept. */
+        if (leases_of_service(manager->leases, service->context->name)) {
+            *ret_text = manager->scratch.data;
+            *ret_size_bytes = manager->scratch.size_bytes;
+            return 0;
+        }
+        service->rendered = malloc(manager->scratch.size_bytes);
+        if (!service->rendered)
+            return -ENOMEM;
+        memcpy(service->rendered, manager->scratch.data, manager->scratch.size_bytes);
+        service->rendered_size_bytes = manager->scratch.size_bytes;
+    }
+    *ret_text = service->rendered;
+    *ret_size_bytes = service->rendered_size_bytes;
+    return 0;
+}
+
+bool manager_shows_secrets(Manager *manager, Service *service, const Caller *caller)
+{
+    return service->context->activate && service->context->activate->environment &&
+           access_is_administrator(manager->access, caller->credentials);
+}
+
+int manager_render_machine(Manager *manager, Machine *machine, Buffer *text)
+{
+    buffer_append_text(text, "{\"context\":");
+    record_write_json(&record_type_MachineContext, machine->context, RECORD_OMIT_SECRETS, text);
+
+    Buffer origin = {0};
+    char *origin_text;
+    origin_format(machine->origin, &origin);
+    int r = buffer_take(&origin, &origin_text, NULL);
+    if (r < 0)
+        return r;
+    render_text(text, "origin", origin_text);
+    free(origin_text);
+    render_time(text, "registeredAt", machine->registered_at_us);
+    if (machine->ephemeral_pid > 0)
+        buffer_printf(text, ",\"ephemeralProcessId\":%d", (int)machine->ephemeral_pid);
+    buffer_append_char(text, '}');
+    return text->failed ? -ENOMEM : 0;
+}
+
+static void render_folders(const Manager *manager, Buffer *text)
+{
+    buffer_append_text(text, ",\"configuration\":[");
+    if (manager->config_path) {
+        _cleanup_(freep) char *folder = NULL;
+        if (asprintf(&folder, "%s/services.d", manager->config_path) >= 0)
+            buffer_append_json(text, folder);
+    } else {
+        for (size_t i = 0; load_system_folders[i]; i++) {
+            if (i > 0)
+                buffer_append_char(text, ',');
+            buffer_append_json(text, load_system_folders[i]);
+        }
+    }
+    buffer_append_char(text, ']');
+}
+
+int manager_render_status(Manager *manager, Buffer *text)
+{
+    buffer_printf(text, "{\"version\":\"%s\",\"processId\":%d", HVSOCK_VERSION, (int)getpid());
+    render_time(text, "startedAt", manager->started_at_us);
+    buffer_printf(text, ",\"services\":%zu,\"machines\":%zu,\"listeners\":%zu,\"leases\":%zu,\"errors\":[",
+                  manager->registry.service_count, manager->registry.machine_count, manager->registry.listener_count,
+                  leases_count(manager->leases));
+    bool first = true;
+    if (manager->store_refuses) {
+        buffer_append_json(text, manager->store_refuses);
+        first = false;
+    }
+    for (size_t i = 0; i < manager->errors.count; i++) {
+        if (manager->errors.items[i].warning)
+            continue;
+        Buffer line = {0};
+        problem_format(&manager->errors.items[i], &line);
+        if (!first)
+            buffer_append_char(text, ',');
+        buffer_append_json_sized(text, line.data ? line.data : "", line.size_bytes);
+        buffer_release(&line);
+        first = false;
+    }
+    buffer_append_char(text, ']');
+    render_folders(manager, text);
+    buffer_append_char(text, '}');
+    return text->failed ? -ENOMEM : 0;
+}
