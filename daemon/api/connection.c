@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clients: reading, one call after the other, and writing. A connection is freed in its own turn only (connection_run), or
+ * with the server. */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "daemon/api/connection.h"
+#include "daemon/api/methods.h"
+#include "daemon/api/sequence.h"
+#include "daemon/api/server.h"
+#include "daemon/log.h"
+
+/* ---- writing ---- */
+
+void connection_flush(Connection *connection)
+{
+    if (connection->deaf || connection->broken || wire_pending_out_bytes(connection->wire) == 0)
+        return;
+    int r = wire_flush(connection->wire);
+    if (r == 0) {
+        connection->fds_unsent = false;
+    } else if (r == -EPIPE || r == -ECONNRESET) {
+        connection->deaf = true;
+    } else if (r < 0) {
+        log_warning("pid %d, uid %u: replies cannot be sent: %s", (int)connection->credentials.pid,
+                    (unsigned)connection->credentials.uid, strerror(-r));
+        connection->broken = true;
+    }
+}
+
+bool connection_is_full(Connection *connection)
+{
+    for (bool flushed = false;; flushed = true) {
+        size_t unsent_bytes = connection->deaf ? 0 : wire_pending_out_bytes(connection->wire);
+        if (unsent_bytes < CONNECTION_UNSENT_MAX_BYTES && !(connection->fds_unsent && unsent_bytes > 0))
+            return false;
+        if (flushed)
+            return true;
+        connection_flush(connection);
+    }
+}
+
+void connection_reply(Connection *connection, const Buffer *text, FdList *fds)
+{
+    int r = text->failed ? -ENOMEM : 0;
+
+    if (r == 0 && !connection->deaf) {
+        connection->fds_unsent |= fds && fds->count > 0;
+        r = wire_write_fds_consume(connection->wire, text->data, text->size_bytes, fds);
+    }
+    if (fds)
+        fd_list_clear(fds);
+    if (r < 0)
+        connection->broken = true;
+}
+
+static void connection_reply_failure(Connection *connection, const Failure *failure)
+{
+    Buffer *text = &connection->server->text;
+
+    reply_failure(text, failure);
+    connection_reply(connection, text, NULL);
+}
+
+/* ---- sequences ---- */
+
+static void connection_drop_sequence(Connection *connection)
+{
+    if (connection->is_watcher) {
+        LIST_REMOVE(connection, watchers);
+        connection->server->watcher_count--;
+        connection->is_watcher = false;
+    }
+    call_free(TAKE_PTR(connection->sequence));
+}
+
+static int connection_begin_sequence(Connection *connection, Call *call)
+{
+    Server *server = connection->server;
+
+    connection->sequence = call_keep(call);
+    if (!connection->sequence)
+        return -ENOMEM;
+    if (connection->sequence->endless) {
+        LIST_INSERT_HEAD(&server->watchers, connection, watchers);
+        server->watcher_count++;
+        connection->is_watcher = true;
+    }
+    return 0;
+}
+
+/* ---- calls ---- */
+
+static int connection_answer(Connection *connection, Call *call)
+{
+    Server *server = connection->server;
+    Buffer *text = &server->text;
+    _cleanup_(fd_list_clear) FdList fds = {0};
+
+    int r = method_call(call, text);
+    if (r < 0)
+        return r;
+    /* Also a write that was refused: because of one, it may be, whose own commit can still fail. */
+    if (call->method && call->method->flags & METHOD_WRITE && (call->finish || server->turn.count > 0))
+        return turn_add(server, call);
+    if (call->oneway)
+        return 0;
+    if (r == 0 && call->next) {
+        if (call->more)
+            return connection_begin_sequence(connection, call);
+        r = sequence_single(call, text, &fds);
+        if (r < 0)
+            return r;
+    }
+    if (r > 0) {
+        connection_reply_failure(connection, &call->failure);
+    } else {
+        reply_end(text, false);
+        connection_reply(connection, text, &fds);
+    }
+    return 0;
+}
+
+/* Takes the next message. */
+static void connection_handle(Connection *connection)
+{
+    _cleanup_(call_release) Call call = {.connection = connection};
+    char *message;
+    size_t size_bytes;
+
+    if (!wire_next(connection->wire, &message, &size_bytes, NULL))
+        return;
+    int r = call_parse(&call, message, size_bytes);
+    if (r == CALL_MALFORMED) {
+        log_debug("pid %d, uid %u: not a Varlink call; closing", (int)connection->credentials.pid,
+                  (unsigned)connection->credentials.uid);
+        connection->closing = true;
+        return;
+    }
+    if (r == 0)
+        r = connection_answer(connection, &call);
+    if (r < 0) {
+        log_error("pid %d, uid %u: a call could not be answered: %s", (int)connection->credentials.pid,
+                  (unsigned)connection->credentials.uid, strerror(-r));
+        connection->broken = true;
+    }
+}
+
+static size_t connection_staged_max(const Connection *connection)
+{
+    return manager_settings(connection->server->manager)->limits->calls_in_flight.value;
+}
+
+/* Does what can be done until its time is over; true: there is more. */
+static bool connection_work(Connection *connection)
+{
+    uint64_t deadline_us = turn_now_us() + CONNECTION_TIME_A_TURN_US;
+
+    for (size_t calls = 0; !connection->broken; calls++) {
+        if (connection->deaf && connection->sequence)
+            connection_drop_sequence(connection);
+        if (connection_is_full(connection))
+            return false;
+        bool has_work = connection->sequence || (!connection->closing && wire_has_next(connection->wire));
+        if (!has_work || connection->staged >= connection_staged_max(connection))
+            return false;
+        if (calls >= CONNECTION_CALLS_A_TURN || (calls > 0 && turn_now_us() >= deadline_us))
+            return true;
+        if (!connection->sequence) {
+            connection_handle(connection);
+            continue;
+        }
+        int r = sequence_run(connection->sequence, deadline_us);
+        if (r == SEQUENCE_DONE)
+            connection_drop_sequence(connection);
+        else if (r < 0)
+            connection->broken = true;
+        else if (r != SEQUENCE_FULL)
+            return r == SEQUENCE_YIELD;
+    }
+    return false;
+}
+
+/* ---- reading ---- */
+
+static void connection_read(Connection *connection)
+{
+    int r = wire_read(connection->wire);
+
+    if (r == WIRE_END || r == WIRE_CUT) {
+        connection->ended = true;
+    } else if (r == -ECONNRESET) {
+        connection->ended = true;
+        connection->deaf = true;
+    } else if (r == -EMSGSIZE) {
+        /* It stands in the place of the reply to what was too long. */
+        Failure failure = {0};
+        if (connection->staged > 0)
+            server_settle(connection->server);
+        const Limits *limits = manager_settings(connection->server->manager)->limits;
+        failure_limit_reached(&failure, "messageBytes", limits->message_bytes.value);
+        connection_reply_failure(connection, &failure);
+        failure_release(&failure);
+        connection->closing = true;
+    } else if (r < 0) {
+        log_debug("pid %d, uid %u: %s; closing", (int)connection->credentials.pid,
+                  (unsigned)connection->credentials.uid,
+                  r == -EBADMSG ? "file descriptors where none belong" : strerror(-r));
+        connection->closing = true;
+    }
+}
+
+/* What is waited for next. */
+static int connection_update(Connection *connection)
+{
+    uint32_t events = 0;
+
+    if (!connection->ended && !connection->closing && !connection->sequence && !wire_has_next(connection->wire) &&
+        !connection_is_full(connection) && connection->staged < connection_staged_max(connection))
+        events |= EPOLLIN;
+    if (!connection->deaf && wire_pending_out_bytes(connection->wire) > 0)
+        events |= EPOLLOUT;
+    if (events != connection->io_events) {
+        int r = sd_event_source_set_io_events(connection->io, events);
+        if (r < 0)
+            return r;
+        connection->io_events = events;
+    }
+    /* A socket that is hung up says so for ever, whatever is asked of it. */
+    bool off = connection->deaf && events == 0;
+    if (off == connection->is_off)
+        return 0;
+    connection->is_off = off;
+    return sd_event_source_set_enabled(connection->io, off ? SD_EVENT_OFF : SD_EVENT_ON);
+}
+
+static bool connection_is_done(const Connection *connection)
+{
+    if (connection->broken)
+        return true;
+    if (!connection->ended && !connection->closing)
+        return false;
+    if (connection->sequence || (!connection->closing && wire_has_next(connection->wire)))
+        return false;
+    return connection->deaf || (connection->staged == 0 && wire_pending_out_bytes(connection->wire) == 0);
+}
+
+void connection_run(Connection *connection)
+{
+    Server *server = connection->server;
+
+    if (connection->is_ready) {
+        TAILQ_REMOVE(&server->ready, connection, ready);
+        connection->is_ready = false;
+    }
+    if (turn_is_due(server))
+        server_settle(server);
+    bool more = connection_work(connection);
+    connection_flush(connection);
+    if (connection_is_done(connection) || connection_update(connection) < 0)
+        connection_free(connection);
+    else if (more)
+        server_make_ready(server, connection);
+}
+
+static int connection_on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+    Connection *connection = userdata;
+
+    if (events & (EPOLLHUP | EPOLLERR))
+        connection->deaf = true;
+    if (events & EPOLLIN)
+        connection_read(connection);
+    connection_run(connection);
+    return 0;
+}
+
+/* ---- coming and going ---- */
+
+/* Before a close: unread bytes would make a reset of the end. What was queued for the client is still delivered. */
+static void socket_end(int fd)
+{
+    char bytes[4096];
+
+    shutdown(fd, SHUT_RDWR);
+    for (unsigned i = 0; i < 256 && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0; i++)
+        ;
+}
+
+/* Root and the user that the daemon runs as are who set things right. */
+static size_t connections_max(Server *server, uid_t uid)
+{
+    size_t max = manager_settings(server->manager)->limits->connections_per_user.value;
+
+    return uid == 0 || uid == geteuid() ? max * 4 : max;
+}
+
+static int connection_start(Connection *connection)
+{
+    Server *server = connection->server;
+    size_t message_max_bytes = manager_settings(server->manager)->limits->message_bytes.value;
+
+    if (!connection->only_service && message_max_bytes < WIRE_MESSAGE_ADMINISTRATOR_MAX_BYTES &&
+        access_is_administrator(manager_access(server->manager), &connection->credentials))
+        message_max_bytes = WIRE_MESSAGE_ADMINISTRATOR_MAX_BYTES;
+    wire_set_message_max(connection->wire, message_max_bytes);
+    wire_set_fds_max(connection->wire, 0);
+    connection->io_events = EPOLLIN;
+    return sd_event_add_io(server->event, &connection->io, wire_fd(connection->wire), EPOLLIN, connection_on_io,
+                           connection);
+}
+
+int connection_new_consume(Server *server, int fd, const char *only_service)
+{
+    _cleanup_(fd_closep) int socket_fd = fd;
+    Credentials credentials = {0};
+    User *user;
+
+    int r = credentials_read(socket_fd, &credentials);
+    if (r < 0)
+        return r;
+    r = users_enter(&server->users, credentials.uid, connections_max(server, credentials.uid), &user);
+    if (r == USERS_LIMIT) {
+        log_debug("pid %d, uid %u: too many connections; closing", (int)credentials.pid, (unsigned)credentials.uid);
+        credentials_release(&credentials);
+        socket_end(socket_fd);
+        return 0;
+    }
+    Connection *connection = r == 0 ? calloc(1, sizeof(*connection)) : NULL;
+    if (!connection) {
+        if (r == 0)
+            users_leave(&server->users, user);
+        credentials_release(&credentials);
+        return -ENOMEM;
+    }
+    connection->server = server;
+    connection->user = user;
+    connection->credentials = credentials;
+    LIST_INSERT_HEAD(&server->connections, connection, connections);
+
+    r = wire_new_consume(TAKE_FD(socket_fd), WIRE_MESSAGE_MAX_BYTES, &connection->wire);
+    if (r == 0 && only_service) {
+        connection->only_service = strdup(only_service);
+        if (!connection->only_service)
+            r = -ENOMEM;
+    }
+    connection->caller = (Caller){&connection->credentials, connection->only_service};
+    if (r == 0)
+        r = connection_start(connection);
+    if (r < 0) {
+        connection_free(connection);
+        return r;
+    }
+    connection_read(connection);
+    connection_run(connection);
+    return 0;
+}
+
+void connection_free(Connection *connection)
+{
+    Server *server = connection->server;
+
+    LIST_REMOVE(connection, connections);
+    if (connection->is_ready)
+        TAILQ_REMOVE(&server->ready, connection, ready);
+    connection_drop_sequence(connection);
+    if (connection->staged > 0)
+        turn_forget(server, connection);
+    users_leave(&server->users, connection->user);
+    sd_event_source_disable_unref(connection->io);
+    credentials_release(&connection->credentials);
+    free(connection->only_service);
+    if (connection->wire && connection->closing)
+        socket_end(wire_fd(connection->wire));
+    wire_free(connection->wire);
+    free(connection);
+    server_resume_accept(server);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A listening socket of the API: the one to everything, and those under RUNTIME/handout to one service each. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+#include "schema/base/cleanup.h"
+
+typedef struct Entry Entry;
+typedef struct Server Server;
+
+struct Entry {
+    LIST_ENTRY(Entry) entries;
+    Server *server;
+    char *service; /* the one it is to; NULL: everything */
+    int fd;
+    int directory_fd; /* borrowed; -1: its path is not ours */
+    char *file;       /* in that folder */
+    uint64_t device, inode;
+    sd_event_source *io;
+};
+
+/* Binds folder/file, mode 0666. A path that nobody serves any more is replaced. folder is the path of directory_fd, which is
+ * borrowed. -EADDRINUSE: somebody serves it, or it is no socket. -errno. */
+int entry_new(Server *server, const char *service, int directory_fd, const char *folder, const char *file, Entry **ret);
+/* Of a socket that listens already; fd is taken over, also where it fails. */
+int entry_new_adopt_consume(Server *server, int fd, Entry **ret);
+/* Removes the path where it is still ours. */
+void entry_free(Entry *entry);
+DEFINE_CLEANUP(Entry *, entry_free)
+/* Accepts, or waits. */
+int entry_enable(Entry *entry, bool enable);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Machines: changes, staged as those to services, and the list. */
+
+#include "daemon/api/connection.h"
+#include "daemon/api/methods.h"
+#include "daemon/api/parameters.h"
+#include "daemon/api/server.h"
+
+static int machine_render(Call *call, Machine *machine, Buffer *reply)
+{
+    buffer_append_text(reply, "{\"machine\":");
+    int r = manager_render_machine(call->connection->server->manager, machine, reply);
+    buffer_append_char(reply, '}');
+    return r;
+}
+
+static int finish_machine(Call *call, Buffer *reply)
+{
+    Machine *machine = manager_find_machine(call->connection->server->manager, call->about);
+
+    if (!machine)
+        return failure_no_such_machine(&call->failure, call->about);
+    return machine_render(call, machine, reply);
+}
+
+static int finish_empty(Call *call, Buffer *reply)
+{
+    buffer_append_text(reply, "{}");
+    return 0;
+}
+
+int method_add_machine(Call *call, Buffer *reply)
+{
+    AddMachineParameters *arguments = call->arguments;
+    Connection *connection = call->connection;
+
+    int r = method_begin_write(call, arguments->machine->name);
+    if (r < 0)
+        return r;
+    call->finish = finish_machine;
+    return manager_add_machine(connection->server->manager, &connection->caller, TAKE_PTR(arguments->machine),
+                               (pid_t)arguments->ephemeral_process_id.value, &call->failure);
+}
+
+int method_remove_machine(Call *call, Buffer *reply)
+{
+    const NameParameters *arguments = call->arguments;
+    Connection *connection = call->connection;
+
+    int r = method_begin_write(call, arguments->name);
+    if (r < 0)
+        return r;
+    call->finish = finish_empty;
+    return manager_remove_machine(connection->server->manager, &connection->caller, arguments->name, &call->failure);
+}
+
+static int list_next(Call *call, Buffer *reply, FdList *fds)
+{
+    Machine *machine = manager_next_machine(call->connection->server->manager, call_after(call));
+
+    if (!machine)
+        return SEQUENCE_END;
+    call_set_about(call, machine_name(machine));
+    int r = machine_render(call, machine, reply);
+    return r < 0 ? r : SEQUENCE_ITEM;
+}
+
+int method_list_machines(Call *call, Buffer *reply)
+{
+    call->next = list_next;
+    return 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Events as they come. A client that is too slow for the manager's ring is told how many it missed. */
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "daemon/api/connection.h"
+#include "daemon/api/methods.h"
+#include "daemon/api/server.h"
+#include "schema/base/text.h"
+
+static void event_render(const Event *event, Buffer *reply)
+{
+    char time[TIME_TEXT_SIZE_BYTES];
+
+    buffer_printf(reply, "{\"event\":{\"sequence\":%llu,\"time\":\"%s\",\"kind\":\"%s\"",
+                  (unsigned long long)event->sequence, time_format(event->time_us, time), event->kind);
+    if (event->service) {
+        buffer_append_text(reply, ",\"service\":");
+        buffer_append_json(reply, event->service);
+    }
+    if (event->machine) {
+        buffer_append_text(reply, ",\"machine\":");
+        buffer_append_json(reply, event->machine);
+    }
+    buffer_append_text(reply, ",\"text\":");
+    buffer_append_json(reply, event->text ? event->text : "");
+    buffer_append_text(reply, "}}");
+}
+
+/* call->state is the sequence of the next event to tell. */
+static int watch_next(Call *call, Buffer *reply, FdList *fds)
+{
+    uint64_t *sequence = call->state, missed = 0;
+    const Event *event = manager_next_event(call->connection->server->manager, *sequence, &missed);
+
+    if (!event)
+        return SEQUENCE_LATER;
+    if (missed > 0) {
+        char text[64];
+        snprintf(text, sizeof(text), "%llu events were missed", (unsigned long long)missed);
+        event_render(&(Event){.sequence = event->sequence - 1, .time_us = event->time_us, .kind = "missed", .text = text},
+                     reply);
+        *sequence = event->sequence;
+    } else {
+        event_render(event, reply);
+        *sequence = event->sequence + 1;
+    }
+    return SEQUENCE_ITEM;
+}
+
+int method_watch(Call *call, Buffer *reply)
+{
+    Server *server = call->connection->server;
+    uint32_t watchers_max = manager_settings(server->manager)->limits->watchers.value;
+    uint64_t now = manager_event_sequence(server->manager);
+
+    if (call->more && server->watcher_count >= watchers_max)
+        return failure_limit_reached(&call->failure, "watchers", watchers_max);
+    uint64_t *sequence = malloc(sizeof(*sequence));
+    if (!sequence)
+        return -ENOMEM;
+    /* One reply alone is the last event that there was. */
+    *sequence = call->more || now == 0 ? now : now - 1;
+    call->state = sequence;
+    call->state_free = free;
+    call->next = watch_next;
+    call->endless = true;
+    return 0;
+}

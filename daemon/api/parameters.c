@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parameters of calls, read by the codec; constant but for what a call owns. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/api/methods.h"
+#include "daemon/api/parameters.h"
+#include "schema/codec/record.h"
+#include "schema/model/record.h"
+
+RECORD_TYPE(InterfaceParameters, INTERFACE_PARAMETERS, "");
+RECORD_TYPE(RegisterParameters, REGISTER_PARAMETERS, "");
+RECORD_TYPE(NameParameters, NAME_PARAMETERS, "");
+RECORD_TYPE(SetEnabledParameters, SET_ENABLED_PARAMETERS, "");
+RECORD_TYPE(LookupParameters, LOOKUP_PARAMETERS, "");
+RECORD_TYPE(ApplyParameters, APPLY_PARAMETERS, "");
+RECORD_TYPE(AcquireParameters, ACQUIRE_PARAMETERS, "");
+RECORD_TYPE(AddMachineParameters, ADD_MACHINE_PARAMETERS, "");
+RECORD_TYPE(ReadLogParameters, READ_LOG_PARAMETERS, "");
+
+/* The first component of a path: `services` of `services[2].port`. */
+static size_t path_first(const char *path)
+{
+    return strcspn(path, ".[");
+}
+
+static const Field *path_field(const RecordType *type, const char *path)
+{
+    size_t size_bytes = path_first(path);
+
+    for (size_t i = 0; i < type->field_count; i++)
+        if (strncmp(type->fields[i].name, path, size_bytes) == 0 && type->fields[i].name[size_bytes] == '\0')
+            return &type->fields[i];
+    return NULL;
+}
+
+/* Whoever gives one record knows its fields without the parameter's name before them. */
+static void problems_strip(Problems *problems, const char *parameter)
+{
+    size_t size_bytes = strlen(parameter);
+
+    for (size_t i = 0; i < problems->count; i++) {
+        char *field = problems->items[i].field;
+        if (field && strncmp(field, parameter, size_bytes) == 0 && field[size_bytes] == '.')
+            memmove(field, field + size_bytes + 1, strlen(field + size_bytes + 1) + 1);
+    }
+}
+
+static int parameters_refuse(Call *call, Problems *problems)
+{
+    const RecordType *type = call->method->parameters;
+    const Problem *first = NULL;
+
+    for (size_t i = 0; i < problems->count && !first; i++)
+        if (!problems->items[i].warning)
+            first = &problems->items[i];
+    if (!first || !first->field)
+        return failure_invalid_parameter(&call->failure, "parameters");
+
+    const Field *field = type ? path_field(type, first->field) : NULL;
+    size_t size_bytes = path_first(first->field);
+    if (field && first->field[size_bytes] && (field->kind == FIELD_RECORD || field->kind == FIELD_RECORDS)) {
+        if (field->kind == FIELD_RECORD)
+            problems_strip(problems, field->name);
+        return failure_invalid_field(&call->failure, problems);
+    }
+    first->field[size_bytes] = '\0';
+    return failure_invalid_parameter(&call->failure, first->field);
+}
+
+/* A name that is in no field table, of a method without parameters. */
+static int parameters_read_none(Call *call)
+{
+    const char *name = call->parameters ? json_object_iter_key(json_object_iter(call->parameters)) : NULL;
+
+    return name ? failure_invalid_parameter(&call->failure, name) : 0;
+}
+
+int parameters_read(Call *call)
+{
+    const RecordType *type = call->method->parameters;
+    Problems problems = {0};
+    int r;
+
+    if (call->nul_path) {
+        problems_add(&problems, call->nul_path, "leave out \\u0000", "a text has a NUL in it");
+        r = RECORD_INVALID;
+    } else if (!type) {
+        return parameters_read_none(call);
+    } else {
+        json_t *empty = call->parameters ? NULL : json_object();
+        json_t *parameters = call->parameters ? call->parameters : empty;
+        r = parameters ? record_read(type, value_from_json(parameters), &problems, &call->arguments) : -ENOMEM;
+        json_decref(empty);
+    }
+    if (r > 0)
+        r = problems.failed ? -ENOMEM : parameters_refuse(call, &problems);
+    problems_release(&problems);
+    return r;
+}
