@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "schema/base/user.h"
 #include "schema/model/address.h"
 
 typedef struct BindRequest BindRequest;
@@ -28,6 +29,8 @@ struct BindRequest {
     const char *user;        /* of unix paths; NULL: the folder's owner; a name or a uid */
     const char *group;
     const char *mode;        /* octal text; NULL: 0660 */
+    bool skip_holders;       /* a further try: do not look once more who is in the way, which costs a walk over /proc */
+    uint64_t device, inode;  /* bind_change only: of the path, as bind_listener told them; 0: not known */
 };
 
 struct BindResult {
@@ -54,13 +57,10 @@ extern const Binder *const binders[]; /* NULL-terminated, generated */
 int bind_listener(const BindRequest *request, BindResult *result);
 void bind_result_release(BindResult *result);
 
-/* A change that needs no new socket: backlog by listen(2) again, owner and mode of the path. Fills state and reason. */
+/* A change that needs no new socket: backlog by listen(2) again, owner and mode of the path. Fills state, error and reason.
+ * Nothing is changed that is not ours (device, inode): where these are not given, only in folders that root or we own. */
 int bind_change(const BindRequest *request, int fd, const char *path, BindResult *result);
 
 /* Closes our copy. Paths: the file is removed where it is still ours (device, inode), and the socket shut down, so that no
  * copy of it accepts any more. AF_VSOCK: who else holds the inode keeps the port; see process_find_holders. */
 void bind_release(int fd_consume, const char *path, uint64_t device, uint64_t inode);
-
-/* A user or group by name or number. -ESRCH: there is none. */
-int user_find(const char *name, uid_t *ret_uid, gid_t *ret_gid);
-int group_find(const char *name, gid_t *ret_gid);

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "schema/base/process.h"
+
 /* All holders of any of these inodes but ourselves; at most max. -errno. */
 int holders_find(const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count);
 /* The inode of a socket; 0 where it cannot be told. */
@@ -15,9 +17,3 @@ uint64_t holders_inode(int fd);
 /* The inode of the AF_VSOCK listener on this port in our network namespace, by vsock_diag (what `ss --vsock` reads); 0: none,
  * or not to be had. */
 uint64_t holders_vsock_inode(uint32_t port);
-/* /proc/PID/comm; false where it is gone. */
-bool process_name(pid_t pid, char *name, size_t size_bytes);
-/* Who a process runs as; (uid_t)-1 where it is gone. */
-uid_t process_owner(pid_t pid);
-/* Field 22 of /proc/PID/stat: with the pid and the boot id it names a process for good. */
-bool process_start_time(pid_t pid, uint64_t *ret_ticks);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Leases: which process holds listeners of a service, since when. A lease ends with its process (a pidfd in the event loop,
- * which survives exec). A process has one lease a service, however often it acquires. pidfd_open(2). */
+/* Leases: which process holds listeners of a service, since when. A lease ends with its process (a pidfd in the event
+ * loop, which survives exec). A process has one lease a service, however often it acquires. pidfd_open(2). */
 #pragma once
 
 #include <stdint.h>
@@ -22,7 +22,8 @@ struct Lease {
     uint64_t since_us;
 };
 
-/* Called for every lease that has ended, after it is out of the lists and before it is freed. */
+/* Called for every lease that has ended (not by leases_free), after it is out of the lists and before it is freed. It
+ * may drop and add leases itself. */
 typedef void (*LeaseEnded)(const Lease *lease, void *userdata);
 
 int leases_new(sd_event *event, LeaseEnded on_end, void *userdata, Leases **ret);
@@ -30,7 +31,8 @@ void leases_free(Leases *leases);
 DEFINE_CLEANUP(Leases *, leases_free)
 
 enum { LEASE_LIMIT = 1 };
-/* 0: made or there already; LEASE_LIMIT: the uid has max_of_uid. pidfd is taken over, also where it fails; -errno. */
+/* 0: made or there already; LEASE_LIMIT: the uid has max_of_uid. pidfd is taken over, also where it fails; pid is its
+ * process, in our pid namespace. -errno. */
 int leases_add_consume(Leases *leases, const char *service, int pidfd, pid_t pid, uid_t uid, uint32_t max_of_uid);
 /* The first lease of a service, the rest by next_of_service; NULL: none. */
 const Lease *leases_of_service(const Leases *leases, const char *service);
