@@ -45,13 +45,12 @@ int manager_choose_port(Manager *manager, const char *name, uint32_t *ret_port)
 
     uint32_t port = manager->auto_port_next;
     for (uint64_t tries = (uint64_t)last - first + 1; tries > 0; tries--) {
-        uint32_t next = port == last ? first : port + 1;
         if (!registry_find_auto_port_by_port(&manager->registry, port) && !port_is_claimed(manager, port, NULL)) {
-            manager->auto_port_next = next;
+            manager->auto_port_next = port; /* where the next search begins: all before it are taken */
             *ret_port = port;
             return 0;
         }
-        port = next;
+        port = port == last ? first : port + 1;
     }
     if (find_abandoned(manager, first, last, &port)) {
         *ret_port = port;
