@@ -50,8 +50,9 @@ void bench_process(void)
     close(fd);
     snprintf(program, sizeof(program), "%s/hvsockctl", bench_build);
     snprintf(socket_option, sizeof(socket_option), "--socket=%s", daemon.socket);
-    char *who[] = {program, socket_option, (char *)"who", (char *)"bench", NULL};
-    char *nothing[] = {(char *)"/bin/true", NULL};
+    char verb[] = "who", name[] = "bench", true_path[] = "/bin/true";
+    char *who[] = {program, socket_option, verb, name, NULL};
+    char *nothing[] = {true_path, NULL};
     for (size_t i = 0; i < BENCH_ROUNDS; i++) {
         ours[i] = seconds_of(who);
         bare[i] = seconds_of(nothing);
