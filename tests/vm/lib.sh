@@ -6,7 +6,7 @@ set -eu
     exit 77
 }
 export HVSOCK_SOCKET=$WORK/run/io.hvsock.Registry
-tests=$PWD
+export tests=$PWD
 
 fail() {
     echo "FAIL: $*"
