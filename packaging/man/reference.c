@@ -19,10 +19,23 @@ static const struct {
     {"@settings@\n", &record_type_Settings},
 };
 
+/* mdoc wants each sentence on a line of its own. */
+static void write_sentences(const char *sentences, Buffer *text)
+{
+    for (const char *end; (end = strstr(sentences, ". ")); sentences = end + 2) {
+        buffer_append(text, sentences, (size_t)(end - sentences) + 1);
+        buffer_append_char(text, '\n');
+    }
+    buffer_append_text(text, sentences);
+    buffer_append_char(text, '\n');
+}
+
 static void write_transports(Buffer *text)
 {
-    for (const Transport *const *transport = transports; *transport; transport++)
-        buffer_printf(text, ".It Cm %s\n%s\n", (*transport)->syntax, (*transport)->help);
+    for (const Transport *const *transport = transports; *transport; transport++) {
+        buffer_printf(text, ".It Cm %s\n", (*transport)->syntax);
+        write_sentences((*transport)->help, text);
+    }
 }
 
 static void write_line(const char *line, Buffer *text)
