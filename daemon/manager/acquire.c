@@ -193,7 +193,7 @@ void manager_on_lease_end(const Lease *lease, void *userdata)
     /* What was waiting for that process to let go may be had now. */
     if (!TAILQ_EMPTY(&manager->draining)) {
         manager_check_draining(manager);
-        manager_run_plan(manager);
+        manager_run_plan_between(manager);
     }
     manager_events_flush(manager);
 }

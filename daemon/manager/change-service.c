@@ -9,13 +9,16 @@
 
 int manager_check_storage(Manager *manager, Failure *failure)
 {
-    return manager->store_refuses ? failure_storage_failed(failure, manager->store_refuses) : 0;
+    const char *why = manager->lost ? manager->lost : manager->store_refuses;
+
+    return why ? failure_storage_failed(failure, why) : 0;
 }
 
 /* What was checked is staged, or thrown away with everything else that is. */
 int changeset_commit(ChangeSet *set, Failure *failure)
 {
     Manager *manager = set->manager;
+    bool others = manager->staged;
     int r = changeset_apply(set);
 
     if (r < 0) {
@@ -24,6 +27,9 @@ int changeset_commit(ChangeSet *set, Failure *failure)
         int rebuilt = manager_rebuild(manager);
         if (rebuilt < 0)
             return rebuilt;
+        /* Others of this turn were staged before, and are lost with it. */
+        if (others && !manager->lost)
+            manager->lost = strdup(why ? why : strerror(-r));
         return failure_storage_failed(failure, why ? why : strerror(-r));
     }
     return 0;

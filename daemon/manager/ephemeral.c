@@ -34,6 +34,7 @@ static int tie_on_exit(sd_event_source *source, int fd, uint32_t revents, void *
     Manager *manager = tie.manager;
     ChangeSet set;
     Failure failure = {0};
+    bool others = manager->staged;
 
     sd_event_source_set_enabled(source, SD_EVENT_OFF);
     changeset_init(&set, manager);
@@ -48,7 +49,9 @@ static int tie_on_exit(sd_event_source *source, int fd, uint32_t revents, void *
     if (r < 0) {
         log_error("cannot forget what ended with process %d: %s", (int)tie.pid, strerror(-r));
         manager_rebuild(manager);
-    } else {
+        if (others && !manager->lost)
+            manager->lost = strdup(strerror(-r));
+    } else if (!others) {
         manager_settle(manager, &failure);
     }
     failure_release(&failure);

@@ -37,6 +37,7 @@ struct Manager {
     uint64_t started_at_us;
 
     bool staged;
+    char *lost;                      /* why what was staged in this turn is lost; told when it settles */
     struct ListenerQueue planned;    /* to be bound or changed when the changes settle */
     struct ListenerQueue closing;    /* to be let go of then; out of the registry */
     struct ListenerQueue waiting;    /* to be tried again */
@@ -151,6 +152,9 @@ int manager_choose_port(Manager *manager, const char *name, uint32_t *ret_port);
 int manager_plan_service(Manager *manager, Service *service, const PlanWanted *wanted);
 void manager_plan_close_all(Manager *manager, Service *service);
 void manager_run_plan(Manager *manager);
+/* The same, from outside of a settling: nothing is bound or let go of for changes that are not committed yet; their
+ * settling does it. */
+void manager_run_plan_between(Manager *manager);
 void manager_forget_listener(Manager *manager, Listener *listener); /* out of its queue, freed, without letting go of paths */
 void manager_listener_told(Manager *manager, Listener *listener);
 /* retry.c */

@@ -263,6 +263,12 @@ static int listener_run(Manager *manager, Listener *listener)
     return r;
 }
 
+void manager_run_plan_between(Manager *manager)
+{
+    if (!manager->staged)
+        manager_run_plan(manager);
+}
+
 void manager_run_plan(Manager *manager)
 {
     Listener *listener;

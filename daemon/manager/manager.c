@@ -57,6 +57,7 @@ void manager_free(Manager *manager)
     registry_release(&manager->registry);
     store_free(manager->store);
     free(manager->store_refuses);
+    free(manager->lost);
     declared_free(manager->declared);
     settings_free(manager->settings);
     settings_free(manager->settings_given);
@@ -201,8 +202,15 @@ bool manager_has_staged(const Manager *manager)
 
 int manager_settle(Manager *manager, Failure *failure)
 {
+    _cleanup_(freep) char *lost = TAKE_PTR(manager->lost);
     int r = 0;
 
+    if (lost) {
+        /* Nothing was staged after it: see manager_check_storage. */
+        manager->staged = false;
+        manager_events_flush(manager);
+        return failure_storage_failed(failure, lost);
+    }
     if (store_has_changes(manager->store))
         r = store_commit(manager->store);
     manager->staged = false;

@@ -77,7 +77,7 @@ static int folders_on_event(sd_event_source *source, int fd, uint32_t revents, v
         }
     }
     if (any) {
-        manager_run_plan(manager);
+        manager_run_plan_between(manager);
         folders_sweep(manager);
         manager_events_flush(manager);
     }
@@ -162,7 +162,7 @@ static int retry_on_time(sd_event_source *source, uint64_t time_us, void *userda
         listener = next;
     }
     manager_check_draining(manager);
-    manager_run_plan(manager);
+    manager_run_plan_between(manager);
     folders_sweep(manager);
     manager_events_flush(manager);
     return 0;
