@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-<<<<<<< HEAD
 /* The bench: pins itself and all it starts to one CPU, runs each part, prints the table, writes JSON to $BENCH_JSON. */
 
 #include <sched.h>
@@ -101,30 +100,10 @@ static void pin(void)
     CPU_ZERO(&cpus);
     CPU_SET(last, &cpus);
     sched_setaffinity(0, sizeof(cpus), &cpus);
-=======
-/* bench PROGRAMS [NAME]...: the targets of speed and memory, each a ratio to a bare program in the same run, all on one CPU.
- * BENCH_JSON: a file for the figures; BENCH_QUICK: less of everything. Ends with 1 where a target is missed. */
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "tests/bench/bench.h"
-
-static const Measurement *const measurements[] = {&measure_calls, &measure_program, &measure_register, &measure_start, &measure_list, &measure_reload};
-
-static bool is_wanted(const char *name, char **names)
-{
-    for (char **wanted = names; *wanted; wanted++)
-        if (!strcmp(*wanted, name))
-            return true;
-    return !*names;
->>>>>>> 1df34c9 (tests/bench: the nine targets, each beside a bare program in the same run and on the same CPU)
 }
 
 int main(int argc, char **argv)
 {
-<<<<<<< HEAD
     static const struct {
         const char *name;
         void (*run)(void);
@@ -156,19 +135,4 @@ int main(int argc, char **argv)
     if (getenv("BENCH_JSON"))
         write_json(getenv("BENCH_JSON"));
     return 0;
-=======
-    const char *json_path = getenv("BENCH_JSON"), *quick = getenv("BENCH_QUICK");
-
-    if (argc < 2)
-        die("usage: bench PROGRAMS [NAME]...");
-    Bench bench = {.programs = argv[1], .quick = quick && *quick};
-    pin_to_one_cpu();
-    for (size_t i = 0; i < sizeof(measurements) / sizeof(measurements[0]); i++)
-        if (is_wanted(measurements[i]->name, argv + 2)) {
-            double began = now_s();
-            measurements[i]->run(&bench);
-            fprintf(stderr, "  %s: %.1f s\n", measurements[i]->name, now_s() - began);
-        }
-    return report_print(json_path && *json_path ? json_path : NULL, bench.quick);
->>>>>>> 1df34c9 (tests/bench: the nine targets, each beside a bare program in the same run and on the same CPU)
 }
