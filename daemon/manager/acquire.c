@@ -133,7 +133,7 @@ static int make_lease(Manager *manager, const Caller *caller, int process_fd, Se
     for (Listener *listener = service->listeners; listener; listener = listener->next)
         if (listener->state == LISTENER_LISTENING)
             listener->handed_out = true;
-    service_touch(service);
+    registry_touch(&manager->registry, service);
     manager_event(manager, "acquired", service->context->name, NULL, "%s is taken by process %d", service->context->name,
                   (int)credentials->pid);
     return 0;
@@ -187,7 +187,7 @@ void manager_on_lease_end(const Lease *lease, void *userdata)
     Service *service = registry_find_service(&manager->registry, lease->service);
 
     if (service)
-        service_touch(service);
+        registry_touch(&manager->registry, service);
     manager_event(manager, "released", lease->service, NULL, "%s is let go of by process %d", lease->service,
                   (int)lease->pid);
     /* What was waiting for that process to let go may be had now. */

@@ -43,7 +43,7 @@ static void listener_plan_close(Manager *manager, Listener *listener)
 
     listener_dequeue(manager, listener);
     registry_remove_listener(&manager->registry, listener);
-    service_touch(service);
+    registry_touch(&manager->registry, service);
     if (listener->fd >= 0)
         TAILQ_INSERT_TAIL(&manager->closing, listener, queue);
     else
@@ -142,7 +142,7 @@ int manager_plan_service(Manager *manager, Service *service, const PlanWanted *w
         }
     }
     plan_release(&plan);
-    service_touch(service);
+    registry_touch(&manager->registry, service);
     return r;
 }
 
@@ -226,7 +226,7 @@ static void listener_take_result(Manager *manager, Listener *listener, BindResul
             manager_watch_folder(manager, listener->watch_path);
     }
     if (news) {
-        service_touch(listener->service);
+        registry_touch(&manager->registry, listener->service);
         manager_listener_told(manager, listener);
     }
 }

@@ -121,7 +121,7 @@ int manager_set_settings(Manager *manager, Settings *settings_consume)
     if (default_peers != manager->default_peers)
         for (Service *service = registry_next_service(&manager->registry, NULL); service;
              service = registry_next_service(&manager->registry, service->context->name))
-            service_touch(service); /* the handout mode's default is another */
+            registry_touch(&manager->registry, service); /* the handout mode's default is another */
     manager->default_peers = default_peers;
     access_free(manager->access);
     manager->access = TAKE_PTR(access);

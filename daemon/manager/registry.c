@@ -72,6 +72,7 @@ void registry_init(Registry *registry)
     RB_INIT(&registry->auto_ports);
     RB_INIT(&registry->auto_ports_by_port);
     LIST_INIT(&registry->machine_services);
+    TAILQ_INIT(&registry->rendered);
 }
 
 void registry_release(Registry *registry)
@@ -299,7 +300,7 @@ int registry_change_service(Registry *registry, Service *service, ServiceContext
     service->context = TAKE_PTR(context);
     service_context_free(old);
     service_link(registry, service, auto_port);
-    service_touch(service);
+    registry_touch(registry, service);
     return 0;
 }
 
@@ -316,16 +317,37 @@ void registry_remove_service(Registry *registry, Service *service)
     registry_release_origin(registry, service->origin);
     registry->service_count--;
     sd_event_source_disable_unref(service->ephemeral_source);
+    registry_touch(registry, service);
     service_context_free(service->context);
-    free(service->rendered);
     free(service);
 }
 
-void service_touch(Service *service)
+void registry_touch(Registry *registry, Service *service)
 {
+    if (!service->rendered)
+        return;
+    TAILQ_REMOVE(&registry->rendered, service, of_rendered);
+    registry->rendered_bytes -= service->rendered_size_bytes;
     free(service->rendered);
     service->rendered = NULL;
     service->rendered_size_bytes = 0;
+}
+
+int registry_keep_rendered(Registry *registry, Service *service, const char *text, size_t size_bytes)
+{
+    char *copy = malloc(size_bytes);
+
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, text, size_bytes);
+    registry_touch(registry, service);
+    service->rendered = copy;
+    service->rendered_size_bytes = size_bytes;
+    registry->rendered_bytes += size_bytes;
+    TAILQ_INSERT_TAIL(&registry->rendered, service, of_rendered);
+    while (registry->rendered_bytes > RENDERED_MAX_BYTES && TAILQ_FIRST(&registry->rendered) != service)
+        registry_touch(registry, TAILQ_FIRST(&registry->rendered));
+    return 0;
 }
 
 bool service_effectively_enabled(const Service *service)

@@ -14,6 +14,8 @@
 #include "daemon/store/store.h"
 #include "schema/model/service.h"
 
+#define RENDERED_MAX_BYTES (4u * 1024 * 1024)
+
 typedef struct AutoPort AutoPort;
 typedef struct Listener Listener;
 typedef struct Machine Machine;
@@ -74,6 +76,7 @@ struct Service {
     RB_ENTRY(Service) by_guid;
     LIST_ENTRY(Service) of_origin;
     LIST_ENTRY(Service) of_machines; /* where it has machine: addresses */
+    TAILQ_ENTRY(Service) of_rendered; /* where rendered is there */
     ServiceContext *context;         /* as given */
     Origin *origin;
     uint64_t registered_at_us;
@@ -129,6 +132,8 @@ struct Registry {
     struct AutoPortsByName auto_ports;
     struct AutoPortsByPort auto_ports_by_port;
     LIST_HEAD(, Service) machine_services;  /* those with machine: addresses */
+    TAILQ_HEAD(, Service) rendered;         /* those whose rendering is kept, the oldest first */
+    size_t rendered_bytes;
     size_t service_count;
     size_t machine_count;
     size_t listener_count;
@@ -177,7 +182,9 @@ int registry_put_auto_port(Registry *registry, const char *name, uint32_t port);
 void registry_remove_auto_port(Registry *registry, AutoPort *auto_port);
 
 /* Something that is shown of it has changed. */
-void service_touch(Service *service);
+void registry_touch(Registry *registry, Service *service);
+/* Keeps a copy of what it is shown as until then, or until RENDERED_MAX_BYTES of others came after it. -ENOMEM. */
+int registry_keep_rendered(Registry *registry, Service *service, const char *text, size_t size_bytes);
 bool service_effectively_enabled(const Service *service);
 /* `file:<path>`, `apply:<set>`, `user:<uid>` */
 void origin_format(const Origin *origin, Buffer *text);

@@ -186,11 +186,9 @@ int manager_render_service(Manager *manager, Service *service, bool secrets, con
             *ret_size_bytes = manager->scratch.size_bytes;
             return 0;
         }
-        service->rendered = malloc(manager->scratch.size_bytes);
-        if (!service->rendered)
-            return -ENOMEM;
-        memcpy(service->rendered, manager->scratch.data, manager->scratch.size_bytes);
-        service->rendered_size_bytes = manager->scratch.size_bytes;
+        r = registry_keep_rendered(&manager->registry, service, manager->scratch.data, manager->scratch.size_bytes);
+        if (r < 0)
+            return r;
     }
     *ret_text = service->rendered;
     *ret_size_bytes = service->rendered_size_bytes;

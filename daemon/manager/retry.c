@@ -133,7 +133,7 @@ void manager_check_draining(Manager *manager)
         listener->holder_count = count;
         Service *service = listener->former_service ? registry_find_service(&manager->registry, listener->former_service) : NULL;
         if (service)
-            service_touch(service);
+            registry_touch(&manager->registry, service);
         if (count > 0)
             continue;
         log_info("%s: %s is free", listener->former_service ? listener->former_service : "?", listener->uri);
