@@ -2,18 +2,16 @@
 /* Text that grows; lives as long as its owner wants. */
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "schema/base/buffer.h"
 
-/* Room for size_bytes more and a NUL. */
-static bool buffer_reserve(Buffer *buffer, size_t size_bytes)
+bool buffer_grow(Buffer *buffer, size_t size_bytes)
 {
     if (buffer->failed)
         return false;
-    if (buffer->capacity_bytes - buffer->size_bytes > size_bytes)
-        return true;
 
     size_t needed, capacity = buffer->capacity_bytes ? buffer->capacity_bytes : 128;
     if (__builtin_add_overflow(buffer->size_bytes, size_bytes + 1, &needed) || size_bytes + 1 == 0) {
@@ -31,26 +29,6 @@ static bool buffer_reserve(Buffer *buffer, size_t size_bytes)
     buffer->data = data;
     buffer->capacity_bytes = capacity;
     return true;
-}
-
-void buffer_append(Buffer *buffer, const void *bytes, size_t size_bytes)
-{
-    if (size_bytes == 0 || !buffer_reserve(buffer, size_bytes))
-        return;
-    memcpy(buffer->data + buffer->size_bytes, bytes, size_bytes);
-    buffer->size_bytes += size_bytes;
-}
-
-void buffer_append_text(Buffer *buffer, const char *text)
-{
-    buffer_append(buffer, text, strlen(text));
-}
-
-void buffer_append_char(Buffer *buffer, char c)
-{
-    if (!buffer_reserve(buffer, 1))
-        return;
-    buffer->data[buffer->size_bytes++] = c;
 }
 
 void buffer_append_number(Buffer *buffer, unsigned long long number)
@@ -91,25 +69,32 @@ void buffer_printf(Buffer *buffer, const char *format, ...)
     va_end(arguments);
 }
 
+/* What a byte is in a JSON string: 0 itself, else an escape. */
+static const char json_escapes[256] = {
+    [0 ... 8] = 'u', ['\t'] = 't', ['\n'] = 'n', [0x0b ... 0x1f] = 'u', ['"'] = '"', ['\\'] = '\\', [0x7f] = 'u',
+};
+
 void buffer_append_json_sized(Buffer *buffer, const char *text, size_t size_bytes)
 {
-    buffer_append_char(buffer, '"');
     size_t start = 0;
+
+    if (size_bytes > SIZE_MAX / 2 || !buffer_reserve(buffer, size_bytes + 2)) {
+        buffer->failed = true;
+        return;
+    }
+    buffer_append_char(buffer, '"');
     for (size_t i = 0; i < size_bytes; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+        char escape = json_escapes[(unsigned char)text[i]];
+        if (__builtin_expect(escape == 0, 1))
             continue;
         buffer_append(buffer, text + start, i - start);
         start = i + 1;
-        if (c == '"' || c == '\\') {
-            buffer_append_char(buffer, '\\');
-            buffer_append_char(buffer, (char)c);
-        } else if (c == '\n') {
-            buffer_append(buffer, "\\n", 2);
-        } else if (c == '\t') {
-            buffer_append(buffer, "\\t", 2);
-        } else {
-            buffer_printf(buffer, "\\u%04x", c);
+        buffer_append_char(buffer, '\\');
+        buffer_append_char(buffer, escape);
+        if (escape == 'u') {
+            buffer_append(buffer, "00", 2);
+            buffer_append_char(buffer, (char)('0' + (text[i] >> 4)));
+            buffer_append_char(buffer, "0123456789abcdef"[text[i] & 15]);
         }
     }
     buffer_append(buffer, text + start, size_bytes - start);
@@ -122,6 +107,20 @@ void buffer_append_json(Buffer *buffer, const char *text)
         buffer_append_json_sized(buffer, text, strlen(text));
     else
         buffer_append(buffer, "null", 4);
+}
+
+#define QUOTED_MAX_BYTES 64
+
+void buffer_append_quoted(Buffer *buffer, const char *text)
+{
+    size_t size = strlen(text), cut = size;
+
+    if (size > QUOTED_MAX_BYTES)
+        for (cut = QUOTED_MAX_BYTES; cut > 0 && ((unsigned char)text[cut] & 0xc0) == 0x80;)
+            cut--;
+    buffer_append_json_sized(buffer, text, cut);
+    if (cut < size)
+        buffer_printf(buffer, "… (%zu bytes)", size);
 }
 
 void buffer_clear(Buffer *buffer)

@@ -71,6 +71,18 @@ Problem *problems_warn(Problems *problems, const char *field, const char *hint, 
     return problem;
 }
 
+Problem *problems_add_absence(Problems *problems, const char *field, const char *hint, const char *reason_format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, reason_format);
+    Problem *problem = problems_add_problem(problems, false, field, hint, reason_format, arguments);
+    va_end(arguments);
+    if (problem)
+        problem->absence = true;
+    return problem;
+}
+
 void problem_locate(Problem *problem, const char *file, unsigned line, unsigned column)
 {
     if (!problem)
@@ -120,6 +132,42 @@ void problems_move(Problems *problems, Problems *from)
     problems->errors += from->dropped;
     problems->failed |= from->failed;
     problems_release(from);
+}
+
+/* a is b, or stands around it: `peers` and `peers.allow[1]`. */
+static bool field_is_around(const char *a, const char *b)
+{
+    size_t size = strlen(a);
+
+    return strncmp(a, b, size) == 0 && (b[size] == '\0' || b[size] == '.' || b[size] == '[');
+}
+
+static bool problem_follows(const Problem *problem, const Problems *problems, size_t first)
+{
+    if (problem->absence)
+        return true;
+    for (size_t i = first; problem->field && i < problems->count; i++) {
+        const char *field = problems->items[i].field;
+        if (field && (field_is_around(field, problem->field) || field_is_around(problem->field, field)))
+            return true;
+    }
+    return false;
+}
+
+void problems_drop_following(const Problems *problems, size_t first, Problems *from)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < from->count; i++) {
+        Problem problem = from->items[i];
+        if (problem_follows(&problem, problems, first)) {
+            from->errors -= !problem.warning;
+            problem_release(&problem);
+        } else {
+            from->items[kept++] = problem;
+        }
+    }
+    from->count = kept;
 }
 
 void problem_format(const Problem *problem, Buffer *text)

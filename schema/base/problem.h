@@ -22,6 +22,7 @@ struct Problem {
     char *hint;             /* what would be right; or NULL */
     bool at_key;            /* it is the key at that path that is wrong (unknown, given twice), not its value */
     bool warning;           /* told, but the input is good */
+    bool absence;           /* something is missing: not told where it may be there and be what another problem is about */
 };
 
 struct Problems {
@@ -35,6 +36,7 @@ struct Problems {
 /* field and hint may be NULL; all texts are copied. */
 Problem *problems_add(Problems *problems, const char *field, const char *hint, const char *reason_format, ...) _printf_(4, 5);
 Problem *problems_warn(Problems *problems, const char *field, const char *hint, const char *reason_format, ...) _printf_(4, 5);
+Problem *problems_add_absence(Problems *problems, const char *field, const char *hint, const char *reason_format, ...) _printf_(4, 5);
 /* Names the place of a problem that was just added; file is copied, NULL keeps what is there. Takes NULL for problem. */
 void problem_locate(Problem *problem, const char *file, unsigned line, unsigned column);
 /* Puts prefix before the field: `services[2]` + `port` = `services[2].port`. Of all problems from index first on. */
@@ -43,6 +45,9 @@ void problems_prefix(Problems *problems, size_t first, const char *prefix);
 void problems_move(Problems *problems, Problems *from);
 /* `file:line:column: field: why; what would be right`, without a newline; parts that are not known are left out. */
 void problem_format(const Problem *problem, Buffer *text);
+/* Drops those of `from` that only follow from `problems` from index first on: about the same field, one around or one within
+ * it, or about something that is missing. */
+void problems_drop_following(const Problems *problems, size_t first, Problems *from);
 /* By file, line, column; stable. */
 void problems_sort(Problems *problems);
 void problems_release(Problems *problems);

@@ -8,7 +8,7 @@
 #include "schema/codec/complain.h"
 #include "schema/codec/nearest.h"
 
-#define QUOTED_MAX_BYTES 64
+#define PLAIN_MAX_BYTES 64
 
 /* Takes reason and hint over, in any state. */
 static bool complain(Reader *reader, const Place *place, bool at_key, Buffer *reason, Buffer *hint)
@@ -43,19 +43,6 @@ static bool complain_texts(Reader *reader, const Place *place, bool at_key, cons
     return complain(reader, place, at_key, &why, &right);
 }
 
-/* In quotes, cut where it is long (never inside of a character). */
-static void append_quoted(Buffer *text, const char *quoted)
-{
-    size_t size = strlen(quoted), cut = size;
-
-    if (size > QUOTED_MAX_BYTES)
-        for (cut = QUOTED_MAX_BYTES; cut > 0 && ((unsigned char)quoted[cut] & 0xc0) == 0x80;)
-            cut--;
-    buffer_append_json_sized(text, quoted, cut);
-    if (cut < size)
-        buffer_printf(text, "… (%zu bytes)", size);
-}
-
 static void append_found(Buffer *text, Value value)
 {
     switch (value.ops->kind(value.node)) {
@@ -73,14 +60,14 @@ static void append_found(Buffer *text, Value value)
         break;
     case VALUE_PLAIN: {
         const char *plain = value.ops->text(value.node);
-        if (*plain && strlen(plain) <= QUOTED_MAX_BYTES && text_is_printable(plain))
+        if (*plain && strlen(plain) <= PLAIN_MAX_BYTES && text_is_printable(plain))
             buffer_append_text(text, plain);
         else
-            append_quoted(text, plain);
+            buffer_append_quoted(text, plain);
         break;
     }
     case VALUE_TEXT:
-        append_quoted(text, value.ops->text(value.node));
+        buffer_append_quoted(text, value.ops->text(value.node));
         break;
     case VALUE_ARRAY:
         buffer_append_text(text, "a list");
@@ -244,7 +231,7 @@ static bool complain_format(Reader *reader, const Place *place, bool at_key, con
     if (!why)
         return true;
     Buffer reason = {0}, hint = {0};
-    append_quoted(&reason, text);
+    buffer_append_quoted(&reason, text);
     buffer_printf(&reason, ": %s", why);
     const char *advice = format->advise ? format->advise(text) : NULL;
     if (advice)
@@ -262,7 +249,7 @@ bool complain_text(Reader *reader, const Place *place, const Field *field, const
         return complain_texts(reader, place, false, size == 0 ? "is empty" : "is too short", format ? format->hint : NULL);
     if (bounded && field->max > 0 && size > (uint64_t)field->max) {
         Buffer reason = {0}, hint = {0};
-        append_quoted(&reason, text);
+        buffer_append_quoted(&reason, text);
         buffer_append_text(&reason, " is too long");
         buffer_printf(&hint, "at most %" PRId64 " bytes would be right", field->max);
         return complain(reader, place, false, &reason, &hint);
@@ -290,7 +277,7 @@ bool complain_record(Reader *reader, const Place *place, const RecordType *type,
     return complain(reader, place, false, &reason, &hint);
 }
 
-bool complain_unknown(Reader *reader, const Place *place, const RecordType *type, const char *key)
+const Field *complain_unknown(Reader *reader, const Place *place, const RecordType *type, const char *key)
 {
     Buffer reason = {0}, hint = {0};
     Nearest nearest = nearest_to(key);
@@ -305,7 +292,24 @@ bool complain_unknown(Reader *reader, const Place *place, const RecordType *type
         for (size_t i = 0; i < type->field_count; i++)
             buffer_printf(&hint, "%s%s", i > 0 ? ", " : "", type->fields[i].name);
     }
-    return complain(reader, place, true, &reason, &hint);
+    complain(reader, place, true, &reason, &hint);
+    return nearest.best ? record_find_field(type, nearest.best) : NULL;
+}
+
+bool complain_place(Reader *reader, const Place *place, Problems *problems)
+{
+    Buffer path = {0};
+    char *prefix;
+
+    place_format(place, &path);
+    if (buffer_take(&path, &prefix, NULL) < 0) {
+        reader->failed = true;
+        return false;
+    }
+    problems_prefix(problems, 0, prefix);
+    free(prefix);
+    reader->failed |= problems->failed;
+    return !problems->failed;
 }
 
 bool complain_twice(Reader *reader, const Place *place)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What reading a record has to say about its input: where, what was found, and what would be right. Apart from read.c, so
- * that reading can be read. Every function answers whether the thing is good: most of them false, always. */
+ * that reading can be read. Every function answers whether the thing is good: most of them false,
+ * always. */
 #pragma once
 
 #include <stdbool.h>
@@ -27,6 +28,9 @@ bool complain_text(Reader *reader, const Place *place, const Field *field, const
 bool complain_key(Reader *reader, const Place *place, const Field *field, const char *key);
 /* Not a mapping. */
 bool complain_record(Reader *reader, const Place *place, const RecordType *type, Value value);
-bool complain_unknown(Reader *reader, const Place *place, const RecordType *type, const char *key);
+/* The field that was meant; NULL: none is near. */
+const Field *complain_unknown(Reader *reader, const Place *place, const RecordType *type, const char *key);
 bool complain_twice(Reader *reader, const Place *place);
+/* Puts the place before the fields of problems that were found apart. false: out of memory. */
+bool complain_place(Reader *reader, const Place *place, Problems *problems);
 bool complain_missing(Reader *reader, const Place *place, const Field *field);

@@ -111,11 +111,16 @@ static bool read_texts(Reader *reader, const Place *place, const Field *field, V
     if (!*ret)
         return out_of_memory(reader);
     bool good = true;
-    for (size_t i = 0, filled = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         Place here = {.parent = place, .index = i};
         Value element = {value.ops, value.ops->element(value.node, i)};
-        good &= read_text(reader, &here, field, field->format, false, element, &(*ret)[filled]);
-        filled += (*ret)[filled] != NULL;
+        if (read_text(reader, &here, field, field->format, false, element, &(*ret)[i]))
+            continue;
+        /* Something has to stand in its place, so that what is told of the others has their index. */
+        good = false;
+        (*ret)[i] = strdup("");
+        if (!(*ret)[i])
+            return out_of_memory(reader);
     }
     return good;
 }
@@ -227,6 +232,24 @@ static const Field *find_field(const RecordType *type, const char *name, size_t 
     return NULL;
 }
 
+/* What the fields are together. first: the record's own problems begin there; good: it has none so far. */
+static bool validate_record(Reader *reader, const Place *place, const RecordType *type, void *record, size_t first, bool good)
+{
+    Problems found = {0};
+
+    if (!type->validate)
+        return good;
+    if (type->validate(record, &found) < 0)
+        good = out_of_memory(reader);
+    if (found.count > 0 && place->parent && !complain_place(reader, place, &found))
+        good = false;
+    if (!good)
+        problems_drop_following(reader->problems, first, &found);
+    good &= found.errors == 0;
+    problems_move(reader->problems, &found);
+    return good;
+}
+
 static bool read_record(Reader *reader, const Place *place, const RecordType *type, Value value, void *record)
 {
     if (kind_of(value) != VALUE_OBJECT)
@@ -234,31 +257,32 @@ static bool read_record(Reader *reader, const Place *place, const RecordType *ty
 
     const void *iterator = NULL, *node;
     const char *key;
-    uint64_t seen = 0;
-    size_t next = 0;
+    uint64_t seen = 0; /* the fields that are there, by their index; what an unknown one was meant to be counts */
+    size_t next = 0, first = reader->problems->count;
     bool good = true;
     while (value.ops->member(value.node, &iterator, &key, &node)) {
         Place here = {.parent = place, .key = key};
         Value member = {value.ops, node};
         const Field *field = find_field(type, key, &next);
         if (!field) {
-            good = complain_unknown(reader, &here, type, key);
+            const Field *meant = complain_unknown(reader, &here, type, key);
+            seen |= meant ? UINT64_C(1) << (meant - type->fields) : 0;
+            good = false;
             continue;
         }
         if (kind_of(member) == VALUE_NULL)
             continue;
-        uint64_t bit = UINT64_C(1) << (field - type->fields);
-        if (seen & bit) { /* YAML's reader refuses a key given twice; a second one must not leak all the same */
+        if (!field_is_absent(field, record)) { /* the text's reader refuses keys given twice; this one must not leak all the same */
             good = complain_twice(reader, &here);
             continue;
         }
-        seen |= bit;
+        seen |= UINT64_C(1) << (field - type->fields);
         good &= read_member(reader, &here, field, member, field_in(field, record));
     }
     for (size_t i = 0; i < type->field_count; i++)
         if (type->fields[i].required && !(seen & UINT64_C(1) << i))
             good = complain_missing(reader, place, &type->fields[i]);
-    return good;
+    return validate_record(reader, place, type, record, first, good);
 }
 
 int record_read(const RecordType *type, Value value, Problems *problems, void **ret)

@@ -72,6 +72,22 @@ static void write_member(const Field *field, const void *member, RecordWriteFlag
     }
 }
 
+/* `,"name":` at once: names are ASCII letters, so nothing in them is ever escaped. */
+static void write_name(char before, const char *name, Buffer *text)
+{
+    size_t size = strlen(name);
+
+    if (!buffer_reserve(text, size + 4))
+        return;
+    char *to = text->data + text->size_bytes;
+    to[0] = before;
+    to[1] = '"';
+    memcpy(to + 2, name, size);
+    to[size + 2] = '"';
+    to[size + 3] = ':';
+    text->size_bytes += size + 4;
+}
+
 void record_write_json(const RecordType *type, const void *record, RecordWriteFlags flags, Buffer *text)
 {
     char before = '{';
@@ -80,12 +96,8 @@ void record_write_json(const RecordType *type, const void *record, RecordWriteFl
         const Field *field = &type->fields[i];
         if (field_is_absent(field, record) || (field->secret && (flags & RECORD_OMIT_SECRETS)))
             continue;
-        buffer_append_char(text, before);
+        write_name(before, field->name, text);
         before = ',';
-        /* Field names are ASCII letters: nothing in them is ever escaped. */
-        buffer_append_char(text, '"');
-        buffer_append_text(text, field->name);
-        buffer_append(text, "\":", 2);
         write_member(field, field_of(field, record), flags, text);
     }
     if (before == '{')

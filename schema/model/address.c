@@ -85,7 +85,8 @@ int address_key(const Address *address, char **ret_key)
 {
     const Transport *transport = address->transport;
 
-    if (!transport || !transport->listens)
+    /* machine:NAME is no place of its own, but that machine's. */
+    if (!transport || !transport->listens || address->machine)
         return -EINVAL;
     if (transport->has_path)
         return transport->listen_path(address, ret_key);

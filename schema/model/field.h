@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "schema/base/problem.h"
 #include "schema/base/text.h"
 
 typedef enum FieldKind {
@@ -67,6 +68,9 @@ struct RecordType {
     size_t size_bytes;
     const Field *fields;
     size_t field_count;
+    /* What its fields have to be together; may be NULL. Called for whatever is read, also for what could be read of a record
+     * with bad fields, so that all problems are told at once. Brings texts into one form. 0; -ENOMEM. */
+    int (*validate)(void *record, Problems *problems);
 };
 
 /* ---- the macros that turn a table into a struct and into a RecordType ---- */
@@ -102,8 +106,8 @@ struct RecordType {
     };                                                                                                                 \
     extern const RecordType record_type_##type_
 
-/* RECORD_TYPE(Handout, HANDOUT_FIELDS, "What it is."): once, in records.c. */
-#define RECORD_TYPE(type_, fields_, help_)                                                                             \
+/* RECORD_TYPE(Handout, HANDOUT_FIELDS, "What it is.", .validate = …): once, in records.c. */
+#define RECORD_TYPE(type_, fields_, help_, ...)                                                                            \
     static const Field fields_of_##type_[] = {fields_(FIELD_ENTRY, type_)};                                            \
     const RecordType record_type_##type_ = {                                                                           \
         .name = #type_,                                                                                                \
@@ -111,4 +115,5 @@ struct RecordType {
         .size_bytes = sizeof(type_),                                                                                   \
         .fields = fields_of_##type_,                                                                                   \
         .field_count = sizeof(fields_of_##type_) / sizeof(Field),                                                      \
+        __VA_ARGS__                                                                                                    \
     }

@@ -32,8 +32,7 @@ int machine_validate(MachineContext *machine, Problems *problems)
         if (guid_parse(machine->vm_id, &guid) && !guid_wildcard_name(&guid)) {
             memcpy(machine->vm_id, guid_format(&guid, text), sizeof(text));
         } else {
-            problems_add(problems, "vmId", "the VM's own GUID, as Get-VM shows it, would be right",
-                         "\"%s\" is no GUID of one machine", machine->vm_id);
+            problems_add(problems, "vmId", "the VM's own GUID, as Get-VM shows it, would be right", "is no GUID of one machine");
         }
     }
     return problems->failed ? -ENOMEM : 0;

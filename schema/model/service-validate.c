@@ -11,6 +11,22 @@
 
 #define FIELD_TEXT_SIZE_BYTES 64
 
+/* A text that is no good, in quotes that keep its control characters off the terminal. */
+static void refuse_text(Problems *problems, const char *field, const char *hint, const char *text, const char *why)
+{
+    Buffer reason = {0};
+    char *told;
+
+    buffer_append_quoted(&reason, text);
+    buffer_printf(&reason, ": %s", why);
+    if (buffer_take(&reason, &told, NULL) < 0) {
+        problems->failed = true;
+        return;
+    }
+    problems_add(problems, field, hint, "%s", told);
+    free(told);
+}
+
 /* ---- port and GUID ---- */
 
 static void validate_guid(ServiceContext *service, Problems *problems)
@@ -22,7 +38,7 @@ static void validate_guid(ServiceContext *service, Problems *problems)
     if (!service->guid)
         return;
     if (!guid_parse(service->guid, &guid)) {
-        problems_add(problems, "guid", format_guid.hint, "\"%s\" is no GUID", service->guid);
+        refuse_text(problems, "guid", "32 hex digits as in 00001414-facb-11e6-bd58-64006a7986d3 would be right", service->guid, "is no GUID");
         return;
     }
     /* Never longer than what was read. */
@@ -65,101 +81,110 @@ static void validate_number(ServiceContext *service, Problems *problems)
         problems_add(problems, "port", "a port from 0 to 4294967294 would be right", "4294967295 stands for any port");
     validate_guid(service, problems);
     if (!service->port.set && !service->guid && service->auto_port != YES && needs_number(service))
-        problems_add(problems, "port", "`port: 5140`, `autoPort: true` or a guid would be right",
+        problems_add_absence(problems, "port", "`port: 5140`, `autoPort: true` or a guid would be right",
                      "there is neither port nor autoPort nor guid, and not every address is unix://");
 }
 
-/* ---- addresses ---- */
+/* ---- addresses: each is looked at by itself, and what is found gets its place in the list afterwards ---- */
 
-static void validate_vsock(const ServiceContext *service, const char *field, const Address *address, Problems *problems)
+#define TEMPLATE_HINT "or a GUID of the form PPPPPPPP-facb-11e6-bd58-64006a7986d3 would be right"
+
+static void validate_vsock(const ServiceContext *service, const Address *address, Problems *problems)
 {
     char hint[FIELD_TEXT_SIZE_BYTES];
     uint32_t port;
     Guid guid;
 
     if (address->cid == VSOCK_CID_HYPERVISOR)
-        problems_add(problems, field, "no CID (any of this host's), 1 (local) or 2 (host) would be right",
+        problems_add(problems, NULL, "no CID (any of this host's), 1 (local) or 2 (host) would be right",
                      "CID 0 is the hypervisor's, and no host listens there");
-    snprintf(hint, sizeof(hint), "`port: %u` would be right", address->port);
     if (service_port(service, &port)) {
-        if (port != address->port) {
-            snprintf(hint, sizeof(hint), "vsock://:%u would be right", port);
-            problems_add(problems, field, hint, "port %u is not the service's, which is %u", address->port, port);
-        }
+        if (port == address->port)
+            return;
+        snprintf(hint, sizeof(hint), "vsock://:%u would be right", port);
+        problems_add(problems, NULL, hint, "port %u is not the service's, which is %u", address->port, port);
     } else if (service->auto_port == YES) {
-        problems_add(problems, field, "leave out listen (it will be vsock://:PORT), or give port instead of autoPort",
+        problems_add(problems, NULL, "leave out listen (it will be vsock://:PORT), or give port instead of autoPort",
                      "port %u is given here, and autoPort will choose another", address->port);
     } else if (service_guid(service, &guid)) {
-        problems_add(problems, field, "hybrid://PATH, machine:NAME, or a GUID of the form PPPPPPPP-facb-11e6-bd58-64006a7986d3 would be right",
-                     "the service's GUID has no vsock port");
+        problems_add(problems, NULL, "hybrid://PATH, machine:NAME, " TEMPLATE_HINT, "the service's GUID has no vsock port");
     } else {
-        problems_add(problems, field, hint, "port %u is given here, and the service has none", address->port);
+        snprintf(hint, sizeof(hint), "`port: %u` would be right", address->port);
+        problems_add_absence(problems, NULL, hint, "port %u is given here, and the service has none", address->port);
     }
 }
 
-static void validate_path(const ServiceContext *service, const char *field, const Address *address, Problems *problems)
+/* The number that an address without one gets. false: there is none, or autoPort has not chosen it yet. */
+static bool number_address(const ServiceContext *service, Address *address)
 {
-    uint32_t port = 0;
-    Guid guid;
-    bool has_port = service_port(service, &port);
-    bool has_guid = service_guid(service, &guid);
-    bool unknown = service->auto_port == YES && !has_port;
+    if (!address->has_port && !address->has_guid) {
+        address->has_port = service_port(service, &address->port);
+        address->has_guid = !address->has_port && service_guid(service, &address->guid);
+    }
+    return address->has_port || address->has_guid;
+}
 
-    if (address->transport == &transport_unix)
-        return;
+static void validate_path(const ServiceContext *service, const Address *address, Problems *problems)
+{
+    Address own = {.transport = address->transport, .path = address->path};
+    bool numbered = number_address(service, &own);
+    bool automatic = service->auto_port == YES && !numbered;
+    char *path;
+
     if (address->has_port || address->has_guid) {
-        if (unknown)
-            problems_add(problems, field, "leave the number out of the address, or give port instead of autoPort",
+        if (automatic)
+            problems_add(problems, NULL, "leave the number out of the address, or give port instead of autoPort",
                          "a number is given here, and autoPort will choose another");
-        else if (address->has_port ? !has_port || port != address->port : !has_guid || guid_compare(&guid, &address->guid) != 0)
-            problems_add(problems, field, "leave the number out of the address, or give that of the service",
+        else if (!numbered)
+            problems_add_absence(problems, NULL, "port or guid, beside listen, would be right",
+                                 "a number is given here, and the service has none");
+        else if (!address_equal(&own, &(Address){.transport = address->transport, .path = address->path,
+                                                 .has_port = address->has_port, .port = address->port,
+                                                 .has_guid = address->has_guid, .guid = address->guid}))
+            problems_add(problems, NULL, "leave the number out of the address, or give that of the service",
                          "the number in this address is not the service's");
     }
-    if (address->transport == &transport_hyperkit && !has_port && !unknown && has_guid)
-        problems_add(problems, field, "hybrid://PATH, or a GUID of the form PPPPPPPP-facb-11e6-bd58-64006a7986d3 would be right",
-                     "hyperkit knows ports only, and the service's GUID has none");
+    if (own.has_guid && address->transport == &transport_hyperkit) {
+        problems_add(problems, NULL, "hybrid://PATH, " TEMPLATE_HINT, "hyperkit knows ports only, and the service's GUID has none");
+        return;
+    }
 
     /* The file's name has the number in it, and may be too long only with it. */
-    Address whole = *address;
-    char *path;
-    if (!whole.has_port && !whole.has_guid) {
-        whole.has_port = has_port || unknown;
-        whole.port = has_port ? port : UINT32_MAX - 1;
-        whole.has_guid = !whole.has_port && has_guid;
-        if (whole.has_guid)
-            whole.guid = guid;
+    if (automatic) {
+        own.has_port = true;
+        own.port = UINT32_MAX - 1;
     }
-    if (!whole.has_port && !whole.has_guid)
+    if (!own.has_port && !own.has_guid)
         return;
-    int r = whole.transport->listen_path(&whole, &path);
+    int r = address_key(&own, &path);
     if (r == 0)
         free(path);
-    else if (r == -EINVAL && !(whole.has_guid && whole.transport == &transport_hyperkit))
-        problems_add(problems, field, "a shorter path would be right", "with the number at its end, the path or the socket's name is too long");
-    else if (r == -ENOMEM)
+    else if (r == -EINVAL)
+        problems_add(problems, NULL, "a shorter path would be right", "with the number at its end, the path or the socket's name is too long");
+    else
         problems->failed = true;
 }
 
-static void validate_address(const ServiceContext *service, const char *field, const Address *address, Problems *problems)
+static void validate_address(const ServiceContext *service, const Address *address, Problems *problems)
 {
     const Transport *transport = address->transport;
 
     if (!transport->listens) {
-        problems_add(problems, field,
+        problems_add(problems, NULL,
                      "vsock://:PORT, hybrid://PATH or machine:NAME would be right; `listen: []` for a service that only Windows serves",
-                     "%s:// is Windows' own, and no Linux host listens there", "hvsock");
+                     "no Linux host listens on %s addresses", transport->name);
         return;
     }
     if (transport->stream_only && service_type(service) != SERVICE_STREAM)
-        problems_add(problems, field, "`type: stream` would be right", "%s carries streams only, and type is %s", transport->name,
+        problems_add(problems, NULL, "`type: stream` would be right", "%s carries streams only, and type is %s", transport->name,
                      words_service_type[service_type(service) - 1]);
     if (transport == &transport_machine && service_type(service) == SERVICE_DGRAM)
-        problems_add(problems, field, "vsock://:PORT would be right",
+        problems_add(problems, NULL, "vsock://:PORT would be right",
                      "datagrams have no connections, so nothing can tell one machine's from another's");
     if (transport == &transport_vsock)
-        validate_vsock(service, field, address, problems);
-    if (transport->has_path)
-        validate_path(service, field, address, problems);
+        validate_vsock(service, address, problems);
+    else if (transport->has_path && transport != &transport_unix)
+        validate_path(service, address, problems);
 }
 
 /* What makes two entries of one service the same thing: the listener's key; of machine: the name; where the number is not
@@ -167,15 +192,38 @@ static void validate_address(const ServiceContext *service, const char *field, c
 static int duplicate_key(const ServiceContext *service, const Address *address, char **ret)
 {
     Address whole = *address;
-    int r = -EINVAL;
 
-    if (!whole.has_port && !whole.has_guid) {
-        whole.has_port = service_port(service, &whole.port);
-        whole.has_guid = !whole.has_port && service_guid(service, &whole.guid);
-    }
-    if (whole.transport != &transport_machine)
-        r = address_key(&whole, ret);
+    number_address(service, &whole);
+    int r = address_key(&whole, ret);
     return r == -EINVAL ? address_to_text(address, ret) : r;
+}
+
+/* One entry: parsed, put into its canonical form, looked at, and held against those before it. */
+static int validate_entry(const ServiceContext *service, char **uri, char ***keys, Problems *problems)
+{
+    const char *reason, *hint;
+    _cleanup_(address_release) Address address = {0};
+    _cleanup_(freep) char *key = NULL;
+    char *canonical;
+
+    int r = address_parse(*uri, &address, &reason, &hint);
+    if (r == ADDRESS_REFUSED) {
+        refuse_text(problems, NULL, hint, *uri, reason);
+        return 0;
+    }
+    if (r < 0 || (r = address_to_text(&address, &canonical)) < 0)
+        return r;
+    free(*uri);
+    *uri = canonical;
+    validate_address(service, &address, problems);
+    if ((r = duplicate_key(service, &address, &key)) < 0)
+        return r;
+    if (!text_list_contains(*keys, key))
+        return text_list_append(keys, key);
+    problems_add(problems, NULL, address.transport == &transport_vsock ? "once would be right; vsock://:PORT listens on every CID of the host"
+                                                                       : "once would be right",
+                 "%s is the same listener as one before it", canonical);
+    return 0;
 }
 
 static int validate_listen(ServiceContext *service, Problems *problems)
@@ -183,28 +231,15 @@ static int validate_listen(ServiceContext *service, Problems *problems)
     _cleanup_(text_list_freep) char **keys = NULL;
 
     for (size_t i = 0; service->listen && service->listen[i]; i++) {
-        const char *reason, *hint;
-        char field[FIELD_TEXT_SIZE_BYTES];
-        _cleanup_(address_release) Address address = {0};
-        _cleanup_(freep) char *key = NULL;
-        char *uri;
-        snprintf(field, sizeof(field), "listen[%zu]", i);
-        int r = address_parse(service->listen[i], &address, &reason, &hint);
-        if (r == ADDRESS_REFUSED) {
-            problems_add(problems, field, hint, "\"%s\": %s", service->listen[i], reason);
-            continue;
+        Problems found = {0};
+        int r = validate_entry(service, &service->listen[i], &keys, &found);
+        if (found.count > 0) {
+            char field[FIELD_TEXT_SIZE_BYTES];
+            snprintf(field, sizeof(field), "listen[%zu]", i);
+            problems_prefix(&found, 0, field);
         }
-        if (r < 0 || (r = address_to_text(&address, &uri)) < 0)
-            return r;
-        free(service->listen[i]);
-        service->listen[i] = uri;
-        validate_address(service, field, &address, problems);
-        if ((r = duplicate_key(service, &address, &key)) < 0)
-            return r;
-        if (text_list_contains(keys, key))
-            problems_add(problems, field, "once would be right; vsock://:PORT listens on every CID of the host",
-                         "%s is the same listener as one before it", uri);
-        else if ((r = text_list_append(&keys, key)) < 0)
+        problems_move(problems, &found);
+        if (r < 0)
             return r;
     }
     return 0;
@@ -247,8 +282,8 @@ static void validate_limits(const Activation *activate, Problems *problems)
         if (resource < 0)
             problems_add(problems, field, format_limit_name.hint, "is no resource limit");
         else if (!limit_parse(resource, value, &soft, &hard))
-            problems_add(problems, field, "a number, SOFT:HARD with SOFT not above HARD, or infinity would be right",
-                         "\"%s\" is no value of this limit", value);
+            refuse_text(problems, field, "a number, SOFT:HARD with SOFT not above HARD, or infinity would be right", value,
+                        "is no value of this limit");
     }
 }
 
@@ -263,13 +298,13 @@ static void validate_activate(const ServiceContext *service, Problems *problems)
     if (exec && activate->unit)
         problems_add(problems, "activate.unit", "leave out either exec or unit", "exec and unit are both given");
     if (!exec && !activate->unit)
-        problems_add(problems, "activate.exec", "`exec: [/usr/bin/logger, -t, guest]` or, with wait, a unit would be right",
+        problems_add_absence(problems, "activate.exec", "`exec: [/usr/bin/logger, -t, guest]` or, with wait, a unit would be right",
                      "there is neither exec nor unit");
     if (exec) {
         const char *why = format_program.check(activate->exec[0]);
         if (why)
-            problems_add(problems, "activate.exec[0]", "the program's absolute path, as /usr/bin/logger, would be right",
-                         "\"%s\" %s", activate->exec[0], why);
+            refuse_text(problems, "activate.exec[0]", "the program's absolute path, as /usr/bin/logger, would be right",
+                        activate->exec[0], why);
     }
     if (activate->unit && accept)
         problems_add(problems, "activate.unit", "`mode: wait`, or exec instead of unit, would be right",

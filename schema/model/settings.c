@@ -14,7 +14,7 @@ int settings_validate(Settings *settings, Problems *problems)
             continue;
         char field[64];
         snprintf(field, sizeof(field), "delegations[%zu]", i);
-        problems_add(problems, field, "users or groups, as `users: [podman]`, would be right", "it delegates to nobody");
+        problems_add_absence(problems, field, "users or groups, as `users: [podman]`, would be right", "it delegates to nobody");
     }
     return problems->failed ? -ENOMEM : 0;
 }
