@@ -22,8 +22,11 @@ void handed_release(Handed *handed)
 
 static int check_mode(Manager *manager, const Service *service, Failure *failure)
 {
-    if (service_handout_mode(service->context, manager->default_peers) != HANDOUT_CONNECTIONS)
-        return 0;
+    bool implied = false;
+    int r = manager_implied_peers(manager, service->context, &implied);
+
+    if (r < 0 || service_handout_mode(service->context, implied) != HANDOUT_CONNECTIONS)
+        return r;
     return failure_not_allowed(failure, service->context->name,
                                "its handout mode is connections, so that its peers are checked; use Serve");
 }

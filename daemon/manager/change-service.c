@@ -82,14 +82,38 @@ int manager_check_rights(Manager *manager, const Caller *caller, const ServiceCo
     return why ? failure_not_allowed(failure, service->name, why) : 0;
 }
 
+int manager_implied_peers(Manager *manager, const ServiceContext *service, bool *ret_implied)
+{
+    bool implied = manager->default_peers;
+
+    for (size_t i = 0; service->listen && service->listen[i] && !implied; i++) {
+        Address address = {0};
+        if (!text_starts_with(service->listen[i], "machine:"))
+            continue;
+        const Machine *machine = registry_find_machine(&manager->registry, service->listen[i] + strlen("machine:"));
+        int r = machine ? machine_address(machine->context, service, &address) : 0;
+        if (r < 0)
+            return r;
+        implied = address.transport == &transport_vsock;
+        address_release(&address);
+    }
+    *ret_implied = implied;
+    return 0;
+}
+
 int manager_service_is_same(Manager *manager, const Service *service, const ServiceContext *context, bool *ret_same)
 {
     _cleanup_(service_context_freep) ServiceContext *mine = NULL, *theirs = NULL;
     const uint32_t *port = service->has_port ? &service->port : NULL;
-    int r = service_complete(service->context, port, manager->default_peers, &mine);
+    bool implied = false;
+    int r = manager_implied_peers(manager, service->context, &implied);
 
     if (r == 0)
-        r = service_complete(context, context->auto_port == YES ? port : NULL, manager->default_peers, &theirs);
+        r = service_complete(service->context, port, implied, &mine);
+    if (r == 0)
+        r = manager_implied_peers(manager, context, &implied);
+    if (r == 0)
+        r = service_complete(context, context->auto_port == YES ? port : NULL, implied, &theirs);
     if (r < 0)
         return r;
     *ret_same = record_equal(&record_type_ServiceContext, mine, theirs);

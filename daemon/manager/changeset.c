@@ -35,6 +35,7 @@ void changeset_release(ChangeSet *set)
         free(set->conflicts[i].holder);
         free(set->conflicts[i].origin);
     }
+    problems_release(&set->invalid);
     free(set->conflicts);
     free(set->by_name);
     free(set->by_guid);
@@ -335,6 +336,9 @@ int changeset_check(ChangeSet *set)
         if (change->object == STORED_SERVICE && change->kind != CHANGE_REMOVE && (r = changeset_want(set, change)) < 0)
             return r;
     }
+    r = changeset_check_machines(set);
+    if (r < 0 || set->invalid.errors > 0)
+        return r < 0 ? r : CHANGESET_INVALID;
     r = changeset_find_conflicts(set);
     return r < 0 ? r : set->conflict_count > 0 ? CHANGESET_CONFLICTS : 0;
 }
@@ -346,16 +350,35 @@ int changeset_failure(const ChangeSet *set, int answer, Failure *failure)
         return failure_conflict(failure, conflict->field, conflict->value, conflict->holder, conflict->origin,
                                 conflict->since_us);
     }
+    if (answer == CHANGESET_INVALID)
+        return failure_invalid_field(failure, &set->invalid);
     return failure_limit_reached(failure, "autoPorts", 0);
 }
 
 /* ---- telling ---- */
 
-static int render_fields(const Change *change, Buffer *text)
+/* Completed contexts are compared: what was spelled out where it held anyway is no change. */
+static int service_differences(Manager *manager, const Change *change, char ***ret_fields)
+{
+    _cleanup_(service_context_freep) ServiceContext *before = NULL, *after = NULL;
+    const Service *old = change->old_service;
+    bool implied = false;
+    int r = manager_implied_peers(manager, old->context, &implied);
+
+    if (r == 0)
+        r = service_complete(old->context, old->has_port ? &old->port : NULL, implied, &before);
+    if (r == 0)
+        r = manager_implied_peers(manager, change->service, &implied);
+    if (r == 0)
+        r = service_complete(change->service, change->has_port ? &change->port : NULL, implied, &after);
+    return r < 0 ? r : record_differences(&record_type_ServiceContext, before, after, ret_fields);
+}
+
+static int render_fields(Manager *manager, const Change *change, Buffer *text)
 {
     _cleanup_(text_list_freep) char **fields = NULL;
     int r = change->object == STORED_SERVICE
-                ? record_differences(&record_type_ServiceContext, change->old_service->context, change->service, &fields)
+                ? service_differences(manager, change, &fields)
                 : record_differences(&record_type_MachineContext, change->old_machine->context, change->machine, &fields);
 
     if (r < 0)
@@ -386,7 +409,7 @@ int changeset_render(const ChangeSet *set, Buffer *text)
         buffer_append_json(text, change->name);
         first = false;
         if (change->kind == CHANGE_REPLACE) {
-            int r = render_fields(change, text);
+            int r = render_fields(set->manager, change, text);
             if (r < 0)
                 return r;
         }

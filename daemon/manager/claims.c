@@ -152,6 +152,30 @@ const PlanMachines *changeset_machines(ChangeSet *set, PlanMachines *machines)
     return machines;
 }
 
+int changeset_check_machines(ChangeSet *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        const Change *change = &set->items[i];
+        const MachineContext *machine = NULL;
+        if (change->object != STORED_SERVICE || change->kind == CHANGE_REMOVE ||
+            !service_has_machine_addresses(change_context(change)))
+            continue;
+        while ((machine = machines_next(machine ? machine->name : NULL, set))) {
+            size_t before = set->invalid.errors;
+            int r = service_check_machine(change_context(change), machine, &set->invalid);
+            if (r < 0)
+                return r;
+            if (set->invalid.errors == before)
+                continue;
+            /* Where it is the machine that is new, it is the machine that is told. */
+            const Change *cause = change->kind == CHANGE_REPLAN ? changeset_find(set, STORED_MACHINE, machine->name) : change;
+            set->invalid_change = cause ? cause : change;
+            return 0;
+        }
+    }
+    return 0;
+}
+
 /* ---- conflicts ---- */
 
 static bool same_text(const char *a, const char *b)

@@ -104,6 +104,8 @@ struct ChangeConflict {
 };
 
 struct ChangeSet {
+    Problems invalid;  /* what the changes would make of machines and services that go ill together */
+    const Change *invalid_change;
     Manager *manager;
     Change *items;
     size_t count;
@@ -127,7 +129,7 @@ Change *changeset_put_machine(ChangeSet *set, MachineContext *machine_consume, S
 Change *changeset_remove_service(ChangeSet *set, Service *service);
 Change *changeset_remove_machine(ChangeSet *set, Machine *machine);
 Change *changeset_replan_service(ChangeSet *set, Service *service, Choice override);
-enum { CHANGESET_CONFLICTS = 1, CHANGESET_NO_PORT };
+enum { CHANGESET_CONFLICTS = 1, CHANGESET_NO_PORT, CHANGESET_INVALID };
 /* Chooses ports, works out what every touched service will hold, finds every conflict. */
 int changeset_check(ChangeSet *set);
 /* Into memory and the store's transaction; plans the listeners. -errno: the store or memory failed; the caller abandons
@@ -140,6 +142,8 @@ int changeset_failure(const ChangeSet *set, int answer, Failure *failure);
 
 /* claims.c: who claims an address */
 int changeset_find_conflicts(ChangeSet *set);
+/* Services that would hand out a listener that a machine on vsock shares: into invalid. */
+int changeset_check_machines(ChangeSet *set);
 Change *changeset_find(const ChangeSet *set, StoredKind object, const char *name);
 const PlanMachines *changeset_machines(ChangeSet *set, PlanMachines *machines);
 int changeset_add_conflict(ChangeSet *set, const Change *change, const char *field, const char *value, const char *holder,
@@ -193,6 +197,8 @@ int manager_refuse_service(Failure *failure, const Service *service);
 int manager_refuse_machine(Failure *failure, const Machine *machine);
 int manager_check_rights(Manager *manager, const Caller *caller, const ServiceContext *service, const uint32_t *port,
                          Failure *failure);
+/* Peers that a service has without naming them: the settings' own, and machine:NAME of a machine on vsock. */
+int manager_implied_peers(Manager *manager, const ServiceContext *service, bool *ret_implied);
 /* Completed contexts compared. */
 int manager_service_is_same(Manager *manager, const Service *service, const ServiceContext *context, bool *ret_same);
 void manager_on_lease_end(const Lease *lease, void *userdata);

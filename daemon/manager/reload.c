@@ -256,6 +256,14 @@ static int reload_check(Reload *reload)
         return r;
     if (r == CHANGESET_NO_PORT)
         problems_add(&reload->problems, "autoPort", "a wider autoPorts in hvsockd.yaml", "every automatic port is taken");
+    for (size_t i = 0; i < changes->invalid.count; i++) {
+        const Problem *problem = &changes->invalid.items[i];
+        const Change *change = changes->invalid_change;
+        if (change && change->file)
+            reload_problem(reload, change->file, change->record, problem->field, problem->hint, "%s", problem->reason);
+        else
+            problems_add(&reload->problems, problem->field, problem->hint, "%s", problem->reason);
+    }
     for (size_t i = 0; i < changes->conflict_count; i++) {
         const ChangeConflict *conflict = &changes->conflicts[i];
         char since[TIME_TEXT_SIZE_BYTES];

@@ -131,8 +131,11 @@ static void render_leases(const Manager *manager, const Service *service, Buffer
 static int render_service(Manager *manager, const Service *service, RecordWriteFlags flags, Buffer *text)
 {
     _cleanup_(service_context_freep) ServiceContext *context = NULL;
-    int r = service_complete(service->context, service->has_port ? &service->port : NULL, manager->default_peers, &context);
+    bool implied = false;
+    int r = manager_implied_peers(manager, service->context, &implied);
 
+    if (r == 0)
+        r = service_complete(service->context, service->has_port ? &service->port : NULL, implied, &context);
     if (r < 0)
         return r;
     Shown shown = service_state(manager, service);
