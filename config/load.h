@@ -14,7 +14,7 @@ typedef struct DeclaredRecord DeclaredRecord;
 struct DeclaredRecord {
     const RecordType *type;   /* ServiceContext or MachineContext */
     void *record;             /* owned by its file */
-    unsigned line, column;
+    unsigned line, column;    /* where its mapping begins */
     unsigned index;           /* its place in `services:` or `machines:` of its document */
     unsigned document;
 };
@@ -50,8 +50,14 @@ DEFINE_CLEANUP(Declared *, declared_free)
 /* hvsockd.yaml; not there = all defaults. */
 int load_settings(const char *path, Problems *problems, Settings **ret);
 
-/* Conflicts within the set that can be seen without a daemon: one address held by two enabled services, two names. */
+/* Names given twice, with both places: a part of load_paths. LOAD_INVALID, -ENOMEM. */
+int load_check_names(const Declared *declared, Problems *problems);
+/* Conflicts within the set that can be seen without a daemon: one address held by two enabled services, also where a machine
+ * of the set gives it; one CID, path or VM id of two machines. LOAD_INVALID: there were some. -ENOMEM. */
 int load_check_conflicts(const Declared *declared, Problems *problems);
+/* Warnings of what this host does not have: programs, users, groups. 0; -ENOMEM. */
+int load_check_host(const Declared *declared, Problems *problems);
 
-/* File, line and column of a field of a record that was loaded before: reads the file once more. */
+/* File, line and column of problems from index first on, whose fields are those of a record that was loaded before: reads the
+ * file once more. Their fields become the file's: `port` -> `services[1].port`. */
 void load_locate(const DeclaredFile *file, const DeclaredRecord *record, Problems *problems, size_t first);

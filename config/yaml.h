@@ -17,6 +17,9 @@ enum { YAML_INVALID = 1 };
 /* All documents of a text; problems get file, line, column. YAML_INVALID: there were problems, and *ret is not set. The tree
  * may point into nothing of text. -ENOMEM. */
 int yaml_read(const char *file, const char *text, size_t size_bytes, Problems *problems, YamlTree **ret);
+/* The same, but problems that leave a whole tree (a key given twice, a tag) do not keep it back, so that what is wrong with
+ * its fields can be told in one go. 0: there is a tree; whether there were problems, problems->errors tells. */
+int yaml_read_with_problems(const char *file, const char *text, size_t size_bytes, Problems *problems, YamlTree **ret);
 void yaml_tree_free(YamlTree *tree);
 DEFINE_CLEANUP(YamlTree *, yaml_tree_free)
 size_t yaml_tree_count(const YamlTree *tree); /* documents; an empty file has none */
@@ -25,5 +28,6 @@ Value yaml_tree_document(const YamlTree *tree, size_t index);
 /* Gives problems from index first on their line and column, by looking up their fields' paths. */
 void yaml_locate(const char *file, Value root, Problems *problems, size_t first);
 
-/* A record as a block mapping at this indentation, quoting what would otherwise be read as something else. -ENOMEM. */
+/* A record as a block mapping, quoting what would otherwise be read as something else, by us or by other readers of YAML.
+ * A file is a record of type Document or Settings. -ENOMEM. */
 int yaml_write_record(const RecordType *type, const void *record, RecordWriteFlags flags, Buffer *text);

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tree of one YAML text. It lives from reading a file until its records are read. A container's children are kept aside
+ * until it ends, then put side by side: so any child is found at once, and an alias is a copy of 24 bytes. Its nodes and
+ * texts are offsets while the blocks grow and move, and pointers once the tree is done. */
+
+#include <errno.h>
+#include <search.h>
+#include <string.h>
+
+#include "config/yaml-tree.h"
+
+typedef struct YamlAnchor YamlAnchor;
+
+struct YamlAnchor {
+    char *name;
+    YamlNode node;
+    uint64_t expanded;
+    unsigned height;
+    bool open; /* what it names is not at its end yet */
+};
+
+static void anchor_free(void *userdata)
+{
+    YamlAnchor *anchor = userdata;
+
+    if (anchor)
+        free(anchor->name);
+    free(anchor);
+}
+
+static int anchor_compare(const void *a, const void *b)
+{
+    const YamlAnchor *left = a, *right = b;
+
+    return strcmp(left->name, right->name);
+}
+
+/* Room for `more` items behind `count`; NULL: out of memory, and items is still its owner's. */
+static void *make_room(void *items, size_t *capacity, size_t count, size_t more, size_t item_size_bytes)
+{
+    if (items && *capacity - count >= more)
+        return items;
+
+    size_t wanted = *capacity + *capacity / 2;
+    if (wanted < count + more)
+        wanted = count + more;
+    if (wanted < 64)
+        wanted = 64;
+    void *larger = reallocarray(items, wanted, item_size_bytes);
+    if (larger)
+        *capacity = wanted;
+    return larger;
+}
+
+static const char *builder_text(const YamlBuilder *builder, const YamlNode *node)
+{
+    return builder->tree->texts + node->at;
+}
+
+/* The path of what is being read: `services[2].peers`. */
+static void builder_path(const YamlBuilder *builder, Buffer *path)
+{
+    for (unsigned i = 0; i < builder->depth; i++) {
+        const YamlFrame *frame = &builder->frames[i];
+        size_t end = i + 1 < builder->depth ? builder->frames[i + 1].first : builder->pending_count;
+        if (frame->kind == VALUE_ARRAY)
+            buffer_printf(path, "[%zu]", end - frame->first);
+        else if ((end - frame->first) % 2 == 1) {
+            const YamlNode *key = &builder->pending[end - 1];
+            buffer_printf(path, "%s%s", path->size_bytes > 0 ? "." : "",
+                          key->kind >= VALUE_ARRAY ? "?" : builder_text(builder, key));
+        }
+    }
+}
+
+static void builder_problem(YamlBuilder *builder, YamlPlace place, const char *member, const char *hint,
+                            const char *reason)
+{
+    Buffer path = {0};
+    _cleanup_(freep) char *field = NULL;
+
+    builder_path(builder, &path);
+    if (member)
+        buffer_printf(&path, "%s%s", path.size_bytes > 0 ? "." : "", member);
+    if (buffer_take(&path, &field, NULL) < 0) {
+        builder->problems->failed = true;
+        return;
+    }
+    Problem *problem = problems_add(builder->problems, field[0] ? field : NULL, hint, "%s", reason);
+    problem_locate(problem, builder->file, place.line, place.column);
+}
+
+void yaml_builder_problem(YamlBuilder *builder, YamlPlace place, const char *hint, const char *reason_format, ...)
+{
+    Buffer buffer = {0};
+    _cleanup_(freep) char *reason = NULL;
+    va_list arguments;
+
+    va_start(arguments, reason_format);
+    buffer_vprintf(&buffer, reason_format, arguments);
+    va_end(arguments);
+    if (buffer_take(&buffer, &reason, NULL) < 0)
+        builder->problems->failed = true;
+    else
+        builder_problem(builder, place, NULL, hint, reason);
+}
+
+/* What a key may be. true: it is one. */
+static bool builder_check_key(YamlBuilder *builder, YamlNode *node)
+{
+    YamlPlace place = {node->line, node->column};
+
+    if (node->kind == VALUE_ARRAY || node->kind == VALUE_OBJECT) {
+        yaml_builder_problem(builder, place, "write the key as plain text; what begins with [ or { needs quotes",
+                             "a list or a mapping cannot be a key");
+        return false;
+    }
+    const char *text = builder_text(builder, node);
+    if (node->kind != VALUE_TEXT && text[0] == '\0') {
+        yaml_builder_problem(builder, place, "write `key: value`", "there is no key before the colon");
+        return false;
+    }
+    if (node->kind == VALUE_PLAIN && strcmp(text, "<<") == 0) {
+        builder_problem(builder, place, text, "write the fields out, or let an alias stand for a whole value",
+                        "YAML's merge key is not taken");
+        return false;
+    }
+    node->kind = VALUE_TEXT;
+    return true;
+}
+
+/* A value is complete: where it stands, it goes. */
+static int builder_put(YamlBuilder *builder, YamlNode node, uint64_t expanded, unsigned height)
+{
+    YamlTree *tree = builder->tree;
+
+    if (builder->depth == 0) {
+        YamlNode *documents = make_room(tree->documents, &tree->document_capacity, tree->document_count, 1, sizeof(node));
+        if (!documents)
+            return -ENOMEM;
+        tree->documents = documents;
+        tree->documents[tree->document_count++] = node;
+        return 0;
+    }
+
+    YamlFrame *frame = &builder->frames[builder->depth - 1];
+    frame->expanded += expanded;
+    if (frame->height < height + 1)
+        frame->height = height + 1;
+    if (frame->kind == VALUE_OBJECT) {
+        node.member = (builder->pending_count - frame->first) % 2;
+        if (!node.member)
+            frame->drop = !builder_check_key(builder, &node);
+    }
+
+    YamlNode *pending = make_room(builder->pending, &builder->pending_capacity, builder->pending_count, 1, sizeof(node));
+    if (!pending)
+        return -ENOMEM;
+    builder->pending = pending;
+    if (frame->drop && node.member)
+        builder->pending_count--; /* the key goes, too */
+    else
+        builder->pending[builder->pending_count++] = node;
+    return 0;
+}
+
+static int builder_count(YamlBuilder *builder, uint64_t nodes, YamlPlace place)
+{
+    builder->expanded += nodes;
+    if (builder->expanded <= YAML_NODES_MAX)
+        return 0;
+    yaml_builder_problem(builder, place, "split the file, and have fewer aliases that stand for aliases",
+                         "the file holds more than %d values, aliases counted as what they stand for", YAML_NODES_MAX);
+    return YAML_INVALID;
+}
+
+/* The anchor of that name, a new one where there is none; what it named before is forgotten. NULL: out of memory. */
+static YamlAnchor *builder_anchor(YamlBuilder *builder, const char *name)
+{
+    YamlAnchor *anchor = calloc(1, sizeof(*anchor));
+
+    if (!anchor || !(anchor->name = strdup(name))) {
+        anchor_free(anchor);
+        return NULL;
+    }
+    YamlAnchor **place = tsearch(anchor, &builder->anchors, anchor_compare);
+    if (!place || *place != anchor)
+        anchor_free(anchor);
+    return place ? *place : NULL;
+}
+
+int yaml_builder_scalar(YamlBuilder *builder, ValueKind kind, const char *text, size_t size_bytes, const char *anchor_name,
+                        YamlPlace place)
+{
+    YamlTree *tree = builder->tree;
+    YamlNode node = {.line = place.line, .column = place.column, .kind = kind};
+    int r = builder_count(builder, 1, place);
+
+    if (r != 0)
+        return r;
+    char *texts = make_room(tree->texts, &tree->texts_capacity, tree->texts_bytes, size_bytes + 1, 1);
+    if (!texts)
+        return -ENOMEM;
+    tree->texts = texts;
+    node.at = tree->texts_bytes;
+    memcpy(tree->texts + node.at, text, size_bytes);
+    tree->texts[node.at + size_bytes] = '\0';
+    tree->texts_bytes += size_bytes + 1;
+
+    if (anchor_name) {
+        YamlAnchor *anchor = builder_anchor(builder, anchor_name);
+        if (!anchor)
+            return -ENOMEM;
+        anchor->node = node;
+        anchor->expanded = 1;
+        anchor->height = 0;
+        anchor->open = false;
+    }
+    return builder_put(builder, node, 1, 0);
+}
+
+static int builder_too_deep(YamlBuilder *builder, YamlPlace place)
+{
+    yaml_builder_problem(builder, place, "no field is nested that deep", "lists and mappings are nested more than %d levels deep",
+                         YAML_DEPTH_MAX);
+    return YAML_INVALID;
+}
+
+int yaml_builder_begin(YamlBuilder *builder, ValueKind kind, const char *anchor_name, YamlPlace place)
+{
+    YamlFrame frame = {.kind = kind, .place = place, .first = builder->pending_count, .expanded = 1};
+    int r = builder_count(builder, 1, place);
+
+    if (r != 0)
+        return r;
+    if (builder->depth == YAML_DEPTH_MAX)
+        return builder_too_deep(builder, place);
+    if (anchor_name) {
+        YamlAnchor *anchor = builder_anchor(builder, anchor_name);
+        if (!anchor || !(frame.anchor = strdup(anchor_name)))
+            return -ENOMEM;
+        anchor->open = true;
+    }
+    builder->frames[builder->depth++] = frame;
+    return 0;
+}
+
+/* Pairs by their keys' text, those of one text in the order of the file. */
+static int key_compare(const void *a, const void *b, void *userdata)
+{
+    const YamlBuilder *builder = userdata;
+    const YamlFrame *frame = &builder->frames[builder->depth - 1];
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    int order = strcmp(builder_text(builder, &builder->pending[frame->first + 2 * (size_t)left]),
+                       builder_text(builder, &builder->pending[frame->first + 2 * (size_t)right]));
+
+    return order ? order : (left > right) - (left < right);
+}
+
+/* Marks each key that was there before: kind VALUE_NULL, and count is the pair that was first. */
+static int builder_mark_duplicates(YamlBuilder *builder, YamlNode *members, uint32_t count, bool *ret_any)
+{
+    bool any = false;
+
+    if (count <= 16) {
+        for (uint32_t i = 1; i < count; i++)
+            for (uint32_t k = 0; k < i && members[2 * i].kind != VALUE_NULL; k++)
+                if (members[2 * k].kind != VALUE_NULL &&
+                    strcmp(builder_text(builder, &members[2 * i]), builder_text(builder, &members[2 * k])) == 0) {
+                    members[2 * i].kind = VALUE_NULL;
+                    members[2 * i].count = k;
+                    any = true;
+                }
+        *ret_any = any;
+        return 0;
+    }
+
+    _cleanup_(freep) uint32_t *order = reallocarray(NULL, count, sizeof(*order));
+    if (!order)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        order[i] = i;
+    qsort_r(order, count, sizeof(*order), key_compare, builder);
+    for (uint32_t i = 1, first = order[0]; i < count; i++) {
+        YamlNode *key = &members[2 * (size_t)order[i]];
+        if (strcmp(builder_text(builder, key), builder_text(builder, &members[2 * (size_t)first])) != 0) {
+            first = order[i];
+            continue;
+        }
+        key->kind = VALUE_NULL;
+        key->count = first;
+        any = true;
+    }
+    *ret_any = any;
+    return 0;
+}
+
+/* Tells keys that are given twice, and leaves the first of each. */
+static int builder_check_duplicates(YamlBuilder *builder, YamlFrame *frame)
+{
+    YamlNode *members = builder->pending ? builder->pending + frame->first : NULL;
+    size_t kept = 0, count = (builder->pending_count - frame->first) / 2;
+    bool any = false;
+
+    if (count < 2)
+        return 0;
+    int r = builder_mark_duplicates(builder, members, (uint32_t)count, &any);
+    if (r < 0 || !any)
+        return r;
+    for (size_t i = 0; i < count; i++) {
+        YamlNode key = members[2 * i];
+        if (key.kind != VALUE_NULL)
+            continue;
+        Buffer reason = {0};
+        _cleanup_(freep) char *text = NULL;
+        buffer_printf(&reason, "the key is given twice, first in line %u", members[2 * (size_t)key.count].line);
+        r = buffer_take(&reason, &text, NULL);
+        if (r < 0)
+            return r;
+        builder_problem(builder, (YamlPlace){key.line, key.column}, builder_text(builder, &key), "keep one of them", text);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (members[2 * i].kind != VALUE_NULL) {
+            members[2 * kept] = members[2 * i];
+            members[2 * kept + 1] = members[2 * i + 1];
+            kept++;
+        }
+    builder->pending_count = frame->first + 2 * kept;
+    return 0;
+}
+
+int yaml_builder_end(YamlBuilder *builder)
+{
+    YamlTree *tree = builder->tree;
+    YamlFrame *frame = &builder->frames[builder->depth - 1];
+    _cleanup_(freep) char *anchor_name = TAKE_PTR(frame->anchor);
+
+    if (frame->kind == VALUE_OBJECT) {
+        int r = builder_check_duplicates(builder, frame);
+        if (r < 0)
+            return r;
+    }
+
+    size_t count = builder->pending_count - frame->first;
+    YamlNode *nodes = make_room(tree->nodes, &tree->node_capacity, tree->node_count, count, sizeof(*nodes));
+    if (!nodes)
+        return -ENOMEM;
+    tree->nodes = nodes;
+    YamlNode node = {
+        .at = tree->node_count,
+        .count = (uint32_t)count,
+        .line = frame->place.line,
+        .column = frame->place.column,
+        .kind = frame->kind,
+    };
+    if (count > 0)
+        memcpy(tree->nodes + tree->node_count, builder->pending + frame->first, count * sizeof(node));
+    tree->node_count += count;
+    builder->pending_count = frame->first;
+    builder->depth--;
+
+    if (anchor_name) {
+        YamlAnchor *anchor = builder_anchor(builder, anchor_name);
+        if (!anchor)
+            return -ENOMEM;
+        anchor->node = node;
+        anchor->expanded = frame->expanded;
+        anchor->height = frame->height;
+        anchor->open = false;
+    }
+    return builder_put(builder, node, frame->expanded, frame->height);
+}
+
+int yaml_builder_alias(YamlBuilder *builder, const char *name, YamlPlace place)
+{
+    YamlAnchor wanted = {.name = strdup(name)}, *const *found;
+
+    if (!wanted.name)
+        return -ENOMEM;
+    found = tfind(&wanted, &builder->anchors, anchor_compare);
+    free(wanted.name);
+    if (!found || (*found)->open) {
+        if (found)
+            yaml_builder_problem(builder, place, "name something that is complete", "`*%s` stands inside of what it stands for", name);
+        else
+            yaml_builder_problem(builder, place, "write `&name` before a value, then `*name`; a text that begins with * needs quotes",
+                                 "`*%s` stands for nothing: there is no `&%s` before it", name, name);
+        return YAML_INVALID;
+    }
+
+    const YamlAnchor *anchor = *found;
+    int r = builder_count(builder, anchor->expanded, place);
+    if (r != 0)
+        return r;
+    if (builder->depth + anchor->height + (anchor->node.kind >= VALUE_ARRAY) > YAML_DEPTH_MAX)
+        return builder_too_deep(builder, place);
+    YamlNode node = anchor->node;
+    node.line = place.line;
+    node.column = place.column;
+    node.member = 0;
+    return builder_put(builder, node, anchor->expanded, anchor->height);
+}
+
+void yaml_builder_end_document(YamlBuilder *builder)
+{
+    tdestroy(builder->anchors, anchor_free);
+    builder->anchors = NULL;
+}
+
+static void nodes_point(const YamlTree *tree, YamlNode *nodes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (nodes[i].kind >= VALUE_ARRAY)
+            nodes[i].children = tree->nodes + nodes[i].at;
+        else
+            nodes[i].text = tree->texts + nodes[i].at;
+}
+
+YamlTree *yaml_builder_take(YamlBuilder *builder)
+{
+    YamlTree *tree = TAKE_PTR(builder->tree);
+
+    nodes_point(tree, tree->nodes, tree->node_count);
+    nodes_point(tree, tree->documents, tree->document_count);
+    return tree;
+}
+
+void yaml_builder_release(YamlBuilder *builder)
+{
+    yaml_builder_end_document(builder);
+    for (unsigned i = 0; i < builder->depth; i++)
+        free(builder->frames[i].anchor);
+    free(builder->pending);
+    yaml_tree_free(builder->tree);
+    *builder = (YamlBuilder){0};
+}
+
+void yaml_tree_free(YamlTree *tree)
+{
+    if (!tree)
+        return;
+    free(tree->nodes);
+    free(tree->documents);
+    free(tree->texts);
+    free(tree);
+}

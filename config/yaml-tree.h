@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How config/yaml*.c keep a tree: nodes of 24 bytes in one block, the children of a node side by side, all texts in another
+ * block. Between files of this room only. */
+#pragma once
+
+#include "config/yaml.h"
+
+typedef struct YamlNode YamlNode;
+typedef struct YamlPlace YamlPlace;
+typedef struct YamlFrame YamlFrame;
+typedef struct YamlBuilder YamlBuilder;
+
+struct YamlNode {
+    union {
+        size_t at;                /* while the tree grows: in its texts, or in its nodes */
+        const char *text;         /* scalars */
+        const YamlNode *children; /* OBJECT: key, value, key, value, … */
+    };
+    uint32_t count;               /* children */
+    uint32_t line;
+    uint32_t column : 27;
+    uint32_t kind : 4;            /* ValueKind */
+    uint32_t member : 1;          /* the node before it is its key */
+};
+
+struct YamlTree {
+    YamlNode *nodes;
+    YamlNode *documents;
+    char *texts;
+    size_t node_count, node_capacity;
+    size_t document_count, document_capacity;
+    size_t texts_bytes, texts_capacity;
+};
+
+struct YamlPlace {
+    unsigned line, column; /* from 1 */
+};
+
+/* An array or object that is not at its end yet. */
+struct YamlFrame {
+    ValueKind kind;
+    YamlPlace place;
+    char *anchor;
+    size_t first;        /* its children so far: builder->pending from here on */
+    uint64_t expanded;   /* nodes in it, aliases counted as often as they stand for something */
+    unsigned height;     /* levels below it */
+    bool drop;           /* the member whose value comes next was refused */
+};
+
+struct YamlBuilder {
+    const char *file;
+    Problems *problems;
+    YamlTree *tree;
+    YamlNode *pending;
+    size_t pending_count, pending_capacity;
+    YamlFrame frames[YAML_DEPTH_MAX];
+    unsigned depth;
+    uint64_t expanded;
+    void *anchors;       /* of this document, by name: tsearch(3) */
+};
+
+/* Each answers 0; YAML_INVALID: a bound is passed, and it was told; -ENOMEM. anchor may be NULL. */
+int yaml_builder_scalar(YamlBuilder *builder, ValueKind kind, const char *text, size_t size_bytes, const char *anchor,
+                        YamlPlace place);
+int yaml_builder_begin(YamlBuilder *builder, ValueKind kind, const char *anchor, YamlPlace place);
+int yaml_builder_end(YamlBuilder *builder);
+int yaml_builder_alias(YamlBuilder *builder, const char *name, YamlPlace place);
+void yaml_builder_end_document(YamlBuilder *builder);
+/* Tells a problem with the path of what is being read as its field. */
+void yaml_builder_problem(YamlBuilder *builder, YamlPlace place, const char *hint, const char *reason_format, ...)
+    _printf_(4, 5);
+/* Hands out the tree, whose nodes point now; the builder is empty afterwards. */
+YamlTree *yaml_builder_take(YamlBuilder *builder);
+void yaml_builder_release(YamlBuilder *builder);
+
+/* ---- yaml-text.c: what can be said of a text before libyaml sees it ---- */
+
+typedef struct YamlText YamlText;
+
+struct YamlText {
+    const char *text;      /* without its byte order mark */
+    size_t size_bytes;
+    bool ascii;            /* so that an offset in characters is one in bytes */
+    size_t characters, bytes; /* where yaml_text_at looked last */
+};
+
+/* UTF-8 without control characters and not too big; else YAML_INVALID, and it was told. */
+int yaml_text_check(const char *file, const char *text, size_t size_bytes, Problems *problems, YamlText *ret);
+/* The text from an offset in characters on; offsets must not go back. */
+const char *yaml_text_at(YamlText *text, size_t characters);
+
+/* ---- yaml-problem.c: libyaml's words and ours ---- */
+
+struct yaml_parser_s;
+void yaml_problem_add(const char *file, const struct yaml_parser_s *parser, YamlText *text, Problems *problems);
