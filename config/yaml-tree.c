@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tree of one YAML text. It lives from reading a file until its records are read. A container's children are kept aside
- * until it ends, then put side by side: so any child is found at once, and an alias is a copy of 24 bytes. Its nodes and
- * texts are offsets while the blocks grow and move, and pointers once the tree is done. */
+ * until it ends, then put side by side: so any child is found at once, and an alias is a copy of 16 bytes. While the blocks grow
+ * and move, nodes know offsets in them; once the tree is done, how far from themselves their text or children are. */
 
 #include <errno.h>
 #include <search.h>
 #include <string.h>
 
 #include "config/yaml-tree.h"
+#include "schema/codec/place.h"
 
 typedef struct YamlAnchor YamlAnchor;
 
@@ -57,20 +58,28 @@ static const char *builder_text(const YamlBuilder *builder, const YamlNode *node
     return builder->tree->texts + node->at;
 }
 
-/* The path of what is being read: `services[2].peers`. */
-static void builder_path(const YamlBuilder *builder, Buffer *path)
+/* The path of what is being read, or of a member of it: `services[2].peers`. */
+static void builder_path(const YamlBuilder *builder, const char *member, Buffer *path)
 {
+    Place places[YAML_DEPTH_MAX + 2] = {0};
+    unsigned count = 1;
+
     for (unsigned i = 0; i < builder->depth; i++) {
         const YamlFrame *frame = &builder->frames[i];
         size_t end = i + 1 < builder->depth ? builder->frames[i + 1].first : builder->pending_count;
-        if (frame->kind == VALUE_ARRAY)
-            buffer_printf(path, "[%zu]", end - frame->first);
-        else if ((end - frame->first) % 2 == 1) {
+        places[count].parent = &places[count - 1];
+        if (frame->kind == VALUE_ARRAY) {
+            places[count++].index = end - frame->first;
+        } else if ((end - frame->first) % 2 == 1) {
             const YamlNode *key = &builder->pending[end - 1];
-            buffer_printf(path, "%s%s", path->size_bytes > 0 ? "." : "",
-                          key->kind >= VALUE_ARRAY ? "?" : builder_text(builder, key));
+            places[count++].key = key->kind >= VALUE_ARRAY ? "?" : builder_text(builder, key);
         }
     }
+    if (member) {
+        places[count] = (Place){.parent = &places[count - 1], .key = member};
+        count++;
+    }
+    place_format(&places[count - 1], path);
 }
 
 static void builder_problem(YamlBuilder *builder, YamlPlace place, const char *member, const char *hint,
@@ -79,9 +88,7 @@ static void builder_problem(YamlBuilder *builder, YamlPlace place, const char *m
     Buffer path = {0};
     _cleanup_(freep) char *field = NULL;
 
-    builder_path(builder, &path);
-    if (member)
-        buffer_printf(&path, "%s%s", path.size_bytes > 0 ? "." : "", member);
+    builder_path(builder, member, &path);
     if (buffer_take(&path, &field, NULL) < 0) {
         builder->problems->failed = true;
         return;
@@ -118,6 +125,10 @@ static bool builder_check_key(YamlBuilder *builder, YamlNode *node)
     const char *text = builder_text(builder, node);
     if (node->kind != VALUE_TEXT && text[0] == '\0') {
         yaml_builder_problem(builder, place, "write `key: value`", "there is no key before the colon");
+        return false;
+    }
+    if (strlen(text) > YAML_KEY_MAX_BYTES) {
+        yaml_builder_problem(builder, place, "choose a shorter one", "the key has more than %d bytes", YAML_KEY_MAX_BYTES);
         return false;
     }
     if (node->kind == VALUE_PLAIN && strcmp(text, "<<") == 0) {
@@ -202,9 +213,9 @@ int yaml_builder_scalar(YamlBuilder *builder, ValueKind kind, const char *text, 
     if (!texts)
         return -ENOMEM;
     tree->texts = texts;
-    node.at = tree->texts_bytes;
-    memcpy(tree->texts + node.at, text, size_bytes);
-    tree->texts[node.at + size_bytes] = '\0';
+    node.at = (int32_t)tree->texts_bytes;
+    memcpy(tree->texts + tree->texts_bytes, text, size_bytes);
+    tree->texts[tree->texts_bytes + size_bytes] = '\0';
     tree->texts_bytes += size_bytes + 1;
 
     if (anchor_name) {
@@ -347,7 +358,7 @@ int yaml_builder_end(YamlBuilder *builder)
         return -ENOMEM;
     tree->nodes = nodes;
     YamlNode node = {
-        .at = tree->node_count,
+        .at = (int32_t)tree->node_count,
         .count = (uint32_t)count,
         .line = frame->place.line,
         .column = frame->place.column,
@@ -407,22 +418,31 @@ void yaml_builder_end_document(YamlBuilder *builder)
     builder->anchors = NULL;
 }
 
-static void nodes_point(const YamlTree *tree, YamlNode *nodes, size_t count)
+int yaml_builder_take(YamlBuilder *builder, YamlTree **ret)
 {
-    for (size_t i = 0; i < count; i++)
-        if (nodes[i].kind >= VALUE_ARRAY)
-            nodes[i].children = tree->nodes + nodes[i].at;
-        else
-            nodes[i].text = tree->texts + nodes[i].at;
-}
+    YamlTree *tree = builder->tree;
+    size_t count = tree->node_count + tree->document_count;
+    YamlNode *nodes = realloc(tree->nodes, count * sizeof(*nodes) + tree->texts_bytes + 1);
 
-YamlTree *yaml_builder_take(YamlBuilder *builder)
-{
-    YamlTree *tree = TAKE_PTR(builder->tree);
-
-    nodes_point(tree, tree->nodes, tree->node_count);
-    nodes_point(tree, tree->documents, tree->document_count);
-    return tree;
+    if (!nodes)
+        return -ENOMEM;
+    tree->nodes = nodes;
+    char *texts = (char *)(nodes + count);
+    if (tree->document_count > 0)
+        memcpy(nodes + tree->node_count, tree->documents, tree->document_count * sizeof(*nodes));
+    if (tree->texts_bytes > 0)
+        memcpy(texts, tree->texts, tree->texts_bytes);
+    for (size_t i = 0; i < count; i++) {
+        const char *there = nodes[i].kind >= VALUE_ARRAY ? (const char *)(nodes + nodes[i].at) : texts + nodes[i].at;
+        nodes[i].at = (int32_t)(there - (const char *)(nodes + i));
+    }
+    free(tree->documents);
+    free(tree->texts);
+    tree->documents = NULL;
+    tree->texts = NULL;
+    tree->node_count = count;
+    *ret = TAKE_PTR(builder->tree);
+    return 0;
 }
 
 void yaml_builder_release(YamlBuilder *builder)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How config/yaml*.c keep a tree: nodes of 24 bytes in one block, the children of a node side by side, all texts in another
- * block. Between files of this room only. */
+/* How config/yaml*.c keep a tree: nodes of 16 bytes and all texts behind them in one block, the children of a node side by
+ * side. Between files of this room only. */
 #pragma once
 
 #include "config/yaml.h"
@@ -11,26 +11,32 @@ typedef struct YamlFrame YamlFrame;
 typedef struct YamlBuilder YamlBuilder;
 
 struct YamlNode {
-    union {
-        size_t at;                /* while the tree grows: in its texts, or in its nodes */
-        const char *text;         /* scalars */
-        const YamlNode *children; /* OBJECT: key, value, key, value, … */
-    };
-    uint32_t count;               /* children */
-    uint32_t line;
-    uint32_t column : 27;
-    uint32_t kind : 4;            /* ValueKind */
-    uint32_t member : 1;          /* the node before it is its key */
+    int32_t at;           /* while the tree grows: in its texts, or in its nodes; then: in bytes from this node on */
+    uint32_t count;       /* children; of an object: key, value, key, value, … */
+    uint64_t line : 27;   /* a file has 2^26 bytes */
+    uint64_t column : 27;
+    uint64_t kind : 4;    /* ValueKind */
+    uint64_t member : 1;  /* the node before it is its key */
 };
 
 struct YamlTree {
-    YamlNode *nodes;
-    YamlNode *documents;
-    char *texts;
+    YamlNode *nodes;      /* once it is done, the documents' roots are the last of them */
+    char *texts;          /* while it grows */
+    YamlNode *documents;  /* while it grows */
     size_t node_count, node_capacity;
-    size_t document_count, document_capacity;
     size_t texts_bytes, texts_capacity;
+    size_t document_count, document_capacity;
 };
+
+/* Of a tree that is done. */
+static inline const char *yaml_node_text(const YamlNode *node)
+{
+    return (const char *)node + node->at;
+}
+static inline const YamlNode *yaml_node_children(const YamlNode *node)
+{
+    return (const YamlNode *)(const void *)((const char *)node + node->at);
+}
 
 struct YamlPlace {
     unsigned line, column; /* from 1 */
@@ -69,8 +75,8 @@ void yaml_builder_end_document(YamlBuilder *builder);
 /* Tells a problem with the path of what is being read as its field. */
 void yaml_builder_problem(YamlBuilder *builder, YamlPlace place, const char *hint, const char *reason_format, ...)
     _printf_(4, 5);
-/* Hands out the tree, whose nodes point now; the builder is empty afterwards. */
-YamlTree *yaml_builder_take(YamlBuilder *builder);
+/* Hands out the tree, as one block; -ENOMEM. The caller releases the builder in any case. */
+int yaml_builder_take(YamlBuilder *builder, YamlTree **ret);
 void yaml_builder_release(YamlBuilder *builder);
 
 /* ---- yaml-text.c: what can be said of a text before libyaml sees it ---- */

@@ -26,7 +26,7 @@ static int64_t node_integer(const void *node)
 
 static const char *node_text(const void *node)
 {
-    return ((const YamlNode *)node)->text;
+    return yaml_node_text(node);
 }
 
 static size_t node_count(const void *userdata)
@@ -38,18 +38,18 @@ static size_t node_count(const void *userdata)
 
 static const void *node_element(const void *node, size_t index)
 {
-    return &((const YamlNode *)node)->children[index];
+    return yaml_node_children(node) + index;
 }
 
 static bool node_member(const void *userdata, const void **iterator, const char **ret_key, const void **ret_value)
 {
     const YamlNode *node = userdata, *key = *iterator;
 
-    key = key ? key + 2 : node->children;
-    if (key >= node->children + node->count)
+    key = key ? key + 2 : yaml_node_children(node);
+    if (key >= yaml_node_children(node) + node->count)
         return false;
     *iterator = key;
-    *ret_key = key->text;
+    *ret_key = yaml_node_text(key);
     *ret_value = key + 1;
     return true;
 }
@@ -82,7 +82,7 @@ size_t yaml_tree_count(const YamlTree *tree)
 
 Value yaml_tree_document(const YamlTree *tree, size_t index)
 {
-    return (Value){.ops = &yaml_ops, .node = &tree->documents[index]};
+    return (Value){.ops = &yaml_ops, .node = &tree->nodes[tree->node_count - tree->document_count + index]};
 }
 
 void yaml_locate(const char *file, Value root, Problems *problems, size_t first)
@@ -228,7 +228,7 @@ int yaml_read_with_problems(const char *file, const char *text, size_t size_byte
     if (r == 0 && problems->failed)
         r = -ENOMEM;
     if (r == 0)
-        *ret = yaml_builder_take(&builder);
+        r = yaml_builder_take(&builder, ret);
     yaml_builder_release(&builder);
     return r;
 }

@@ -10,7 +10,8 @@
 typedef struct YamlTree YamlTree;
 
 #define YAML_DEPTH_MAX 32
-#define YAML_NODES_MAX 8000000     /* of one file, aliases counted as often as they stand for something */
+#define YAML_NODES_MAX 16000000    /* of one file, aliases counted as often as they stand for something */
+#define YAML_KEY_MAX_BYTES 4096
 #define YAML_FILE_MAX_BYTES (64u * 1024 * 1024)
 
 enum { YAML_INVALID = 1 };
