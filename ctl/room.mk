@@ -9,7 +9,7 @@ CTL_SOURCES := $(filter-out ctl/main.c,$(wildcard ctl/*.c)) $(wildcard ctl/verbs
 $(eval $(call archive,ctl,$(CTL_SOURCES) $(if $(wildcard ctl/verb.h),$(B)/ctl/verbs.c)))
 
 # The table of verbs, from the names of their files: ctl/verbs/machine.c defines verb_machine.
-VERBS := $(patsubst ctl/verbs/%.c,%,$(wildcard ctl/verbs/*.c))
+VERBS := $(patsubst ctl/verbs/%.c,%,$(sort $(wildcard ctl/verbs/*.c)))
 $(B)/ctl/verbs.c: ctl/room.mk $(wildcard ctl/verbs/*.c)
 	@mkdir -p $(@D)
 	@{ echo '#include "ctl/verb.h"'; for v in $(VERBS); do echo "extern const Verb verb_$$v;"; done; \

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hvsockctl exec: becomes a program that gets the listeners of services, as sd_listen_fds_with_names(3) expects them.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "ctl/ctl.h"
+
+#define LISTEN_FDS_START 3
+/* One environment string: MAX_ARG_STRLEN, execve(2). */
+#define ENVIRONMENT_MAX_BYTES (128u * 1024)
+
+/* Puts fds[i] at LISTEN_FDS_START + i, close-on-exec cleared. What else is at these numbers is overwritten; one of ours
+ * that is there and still to be moved goes out of the way first, so that one number above them all is enough. */
+static int exec_place_fds(int *fds, size_t count)
+{
+    int end = LISTEN_FDS_START + (int)count;
+
+    for (size_t i = 0; i < count; i++) {
+        int target = LISTEN_FDS_START + (int)i;
+        if (fds[i] == target) {
+            if (fcntl(target, F_SETFD, 0) < 0)
+                return -errno;
+            continue;
+        }
+        for (size_t k = i + 1; k < count; k++)
+            if (fds[k] == target) {
+                fds[k] = fcntl(target, F_DUPFD_CLOEXEC, end);
+                if (fds[k] < 0)
+                    return -errno;
+                break;
+            }
+        if (dup2(fds[i], target) < 0)
+            return -errno;
+        close(fds[i]);
+        fds[i] = target;
+    }
+    return 0;
+}
+
+/* NAME or NAME@MACHINE, separated by colons. */
+static int exec_names(const RegistryListener *listeners, size_t count, char **ret)
+{
+    Buffer names = {0};
+
+    for (size_t i = 0; i < count; i++) {
+        buffer_printf(&names, "%s%s", i > 0 ? ":" : "", listeners[i].service);
+        if (listeners[i].machine)
+            buffer_printf(&names, "@%s", listeners[i].machine);
+    }
+    return buffer_take(&names, ret, NULL);
+}
+
+static int exec_set_environment(const Ctl *ctl, const RegistryListener *listeners, size_t count)
+{
+    _cleanup_(freep)
+    char *names = NULL;
+    char number[24], pid[24];
+
+    int r = exec_names(listeners, count, &names);
+    if (r < 0)
+        return r;
+    if (strlen("LISTEN_FDNAMES=") + strlen(names) >= ENVIRONMENT_MAX_BYTES) {
+        ctl_tell(ctl->called, "take fewer services at a time",
+                 "the names of %zu listeners do not fit into LISTEN_FDNAMES (%u bytes)", count, ENVIRONMENT_MAX_BYTES);
+        return EXIT_USAGE;
+    }
+    snprintf(number, sizeof(number), "%zu", count);
+    snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    if (setenv("LISTEN_FDS", number, 1) < 0 || setenv("LISTEN_PID", pid, 1) < 0 ||
+        setenv("LISTEN_FDNAMES", names, 1) < 0)
+        return -errno;
+    /* Where it is there it has to be right, systemd 259; the pid is enough. */
+    unsetenv("LISTEN_PIDFDID");
+    return 0;
+}
+
+/* For receiving, as many descriptors as may be; *ret_limit is what it was. */
+static void exec_raise_limit(struct rlimit *ret_limit)
+{
+    struct rlimit raised;
+
+    if (getrlimit(RLIMIT_NOFILE, ret_limit) < 0)
+        *ret_limit = (struct rlimit){.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+    raised = *ret_limit;
+    raised.rlim_cur = raised.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &raised);
+}
+
+/* The command gets the limit that it would have had, unless its listeners alone fill that: then it keeps all there is.
+ */
+static void exec_restore_limit(const struct rlimit *limit, size_t count)
+{
+    if (limit->rlim_cur > LISTEN_FDS_START + count)
+        setrlimit(RLIMIT_NOFILE, limit);
+}
+
+static int exec_become(Ctl *ctl)
+{
+    fflush(stdout);
+    execvp(ctl->given.command[0], ctl->given.command);
+    int error = errno;
+    ctl_tell(ctl->given.command[0], error == ENOENT ? "give its path, or look at PATH" : NULL, "cannot be started: %s",
+             strerror(error));
+    return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}
+
+static int exec_hand_over(Ctl *ctl, RegistryListener *listeners, size_t count, const struct rlimit *limit)
+{
+    _cleanup_(freep)
+    int *fds = calloc(count + 1, sizeof(*fds));
+
+    if (!fds)
+        return -ENOMEM;
+    int r = exec_set_environment(ctl, listeners, count);
+    if (r != 0)
+        return r;
+    for (size_t i = 0; i < count; i++)
+        fds[i] = TAKE_FD(listeners[i].fd);
+    r = exec_place_fds(fds, count);
+    if (r < 0)
+        return r;
+    /* What else is open here, also what we were started with, is not for the command. */
+    close_range(LISTEN_FDS_START + (unsigned)count, ~0u, CLOSE_RANGE_CLOEXEC);
+    exec_restore_limit(limit, count);
+    return exec_become(ctl);
+}
+
+static int exec_run(Ctl *ctl)
+{
+    RegistryListener *listeners = NULL;
+    struct rlimit limit;
+    Registry *registry;
+    size_t count = 0;
+
+    exec_raise_limit(&limit);
+    int r = ctl_open(ctl, &registry);
+    if (r != 0)
+        return r;
+    r = registry->ops->acquire(registry, ctl->given.operands, &listeners, &count);
+    if (r == -EMFILE || r == -EBADMSG) {
+        /* Descriptors that find no place here are cut off: recvmsg(2), MSG_CTRUNC. */
+        struct rlimit most = {0};
+        getrlimit(RLIMIT_NOFILE, &most);
+        ctl_tell(ctl->called, "raise the hard limit RLIMIT_NOFILE (ulimit -Hn, LimitNOFILE=), or take fewer services",
+                 "the listeners could not be taken; at most %llu files can be open here",
+                 (unsigned long long)most.rlim_max);
+        return EXIT_USAGE;
+    }
+    if (r != 0)
+        return ctl_refused(ctl, r, ctl->called);
+    /* The lease is this process's, so the connection is not needed; its number may be a listener's. */
+    registry_close(ctl->registry);
+    ctl->registry = NULL;
+    r = exec_hand_over(ctl, listeners, count, &limit);
+    registry_listeners_free(listeners, count);
+    return r;
+}
+
+const Verb verb_exec = {
+    .name = "exec",
+    .group = VERBS_OF_USE,
+    .synopsis = "NAME... -- COMMAND [ARG]...",
+    .help = "Become a program that gets the listeners of services",
+    .description =
+        "The listeners are descriptors from 3 on, in the order of the names. LISTEN_FDS is how many, LISTEN_PID the "
+        "process, LISTEN_FDNAMES their "
+        "names, separated by colons: NAME, or NAME@MACHINE for a machine's own socket. All other descriptors but 0, 1 "
+        "and 2 are closed. "
+        "The lease stays with the process and ends with it; connections that come before the program is ready wait.\n"
+        "\n"
+        "The exit status is the command's own; 127: it was not found, 126: it could not be started. Before that it is "
+        "as with every verb.",
+    .operands = COMPLETES_SERVICES,
+    .operand = "NAME",
+    .operands_min = 1,
+    .operands_max = OPERANDS_MANY,
+    .takes_command = true,
+    .run = exec_run,
+};
