@@ -238,29 +238,74 @@ char *time_format(uint64_t time_us, char text[static TIME_TEXT_SIZE_BYTES])
     return text;
 }
 
+/* count digits at *text as a number from least to most; *text stands behind them afterwards. */
+static bool take_digits(const char **text, size_t count, int least, int most, int *ret)
+{
+    int number = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if ((*text)[i] < '0' || (*text)[i] > '9')
+            return false;
+        number = number * 10 + ((*text)[i] - '0');
+    }
+    *text += count;
+    *ret = number;
+    return number >= least && number <= most;
+}
+
+static bool take_char(const char **text, const char *one_of)
+{
+    if (!**text || !strchr(one_of, **text))
+        return false;
+    (*text)++;
+    return true;
+}
+
+/* `Z`, `+01:00`. */
+static bool take_offset(const char **text, int *ret_seconds)
+{
+    int sign = **text == '-' ? -1 : 1, hours, minutes;
+
+    *ret_seconds = 0;
+    if (take_char(text, "Zz"))
+        return true;
+    if (!take_char(text, "+-") || !take_digits(text, 2, 0, 23, &hours) || !take_char(text, ":") ||
+        !take_digits(text, 2, 0, 59, &minutes))
+        return false;
+    *ret_seconds = sign * (hours * 3600 + minutes * 60);
+    return true;
+}
+
 bool time_parse(const char *text, uint64_t *ret_time_us)
 {
     struct tm parts = {0};
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
     uint64_t fraction_us = 0;
+    int offset_seconds;
 
-    if (!end)
+    if (!take_digits(&text, 4, 1970, 9999, &parts.tm_year) || !take_char(&text, "-") ||
+        !take_digits(&text, 2, 1, 12, &parts.tm_mon) || !take_char(&text, "-") ||
+        !take_digits(&text, 2, 1, 31, &parts.tm_mday) || !take_char(&text, "Tt ") ||
+        !take_digits(&text, 2, 0, 23, &parts.tm_hour) || !take_char(&text, ":") ||
+        !take_digits(&text, 2, 0, 59, &parts.tm_min) || !take_char(&text, ":") ||
+        !take_digits(&text, 2, 0, 60, &parts.tm_sec)) /* 60: a leap second */
         return false;
-    if (*end == '.') {
+    if (take_char(&text, ".")) {
         uint64_t unit_us = 100000;
-        for (end++; *end >= '0' && *end <= '9'; end++, unit_us /= 10)
-            fraction_us += unit_us * (uint64_t)(*end - '0');
-    }
-    long offset_seconds = 0;
-    if (*end == '+' || *end == '-') {
-        unsigned hours, minutes;
-        char after;
-        if (sscanf(end + 1, "%2u:%2u%c", &hours, &minutes, &after) != 2 || hours > 23 || minutes > 59)
+        if (*text < '0' || *text > '9')
             return false;
-        offset_seconds = (long)(hours * 3600 + minutes * 60) * (*end == '+' ? 1 : -1);
-    } else if (strcmp(end, "Z") != 0) {
-        return false;
+        for (; *text >= '0' && *text <= '9'; text++, unit_us /= 10)
+            fraction_us += unit_us * (uint64_t)(*text - '0');
     }
+    if (!take_offset(&text, &offset_seconds) || *text)
+        return false;
+
+    parts.tm_year -= 1900;
+    parts.tm_mon -= 1;
+    /* timegm makes 31 February a day of March. */
+    struct tm day = {.tm_year = parts.tm_year, .tm_mon = parts.tm_mon, .tm_mday = parts.tm_mday};
+    timegm(&day);
+    if (day.tm_mday != parts.tm_mday)
+        return false;
     time_t seconds = timegm(&parts) - offset_seconds;
     if (seconds < 0)
         return false;

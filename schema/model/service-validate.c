@@ -138,9 +138,8 @@ static void validate_path(const ServiceContext *service, const Address *address,
         else if (!numbered)
             problems_add_absence(problems, NULL, "port or guid, beside listen, would be right",
                                  "a number is given here, and the service has none");
-        else if (!address_equal(&own, &(Address){.transport = address->transport, .path = address->path,
-                                                 .has_port = address->has_port, .port = address->port,
-                                                 .has_guid = address->has_guid, .guid = address->guid}))
+        else if (own.has_port ? !address->has_port || own.port != address->port
+                              : !address->has_guid || guid_compare(&own.guid, &address->guid) != 0)
             problems_add(problems, NULL, "leave the number out of the address, or give that of the service",
                          "the number in this address is not the service's");
     }

@@ -12,7 +12,7 @@
 
 static bool parse_number(const char *text, Address *address, Refusal refusal)
 {
-    if (strchr("0123456789", text[0]) && text[strspn(text, "0123456789")] == '\0')
+    if (*text && text[strspn(text, "0123456789")] == '\0')
         address->has_port = uri_parse_port(text, strlen(text), &address->port, refusal);
     else if (guid_parse(text, &address->guid))
         address->has_guid = true;

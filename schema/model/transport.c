@@ -36,7 +36,14 @@ bool uri_parse_path(const char *text, size_t size_bytes, char **ret_path, Refusa
         return uri_refuse(refusal, "the path is missing", "an absolute path would be right");
     if (text[0] != '/')
         return uri_refuse(refusal, "the path is not absolute", "three slashes, as in unix:///run/x.sock, would be right");
-    if (text[size_bytes - 1] == '/')
-        return uri_refuse(refusal, "the path names a folder, not a socket", "the path of a socket would be right");
-    return path_from_uri(text, size_bytes, ret_path, refusal.reason, refusal.hint);
+    static const char hint[] = "the path of a socket would be right";
+    if (text[size_bytes - 1] == '/' || (size_bytes > 1 && memcmp(text + size_bytes - 2, "/.", 2) == 0))
+        return uri_refuse(refusal, "the path names a folder, not a socket", hint);
+    _cleanup_(freep) char *path = NULL;
+    if (!path_from_uri(text, size_bytes, &path, refusal.reason, refusal.hint))
+        return false;
+    if (strcmp(path, "/") == 0) /* by escapes */
+        return uri_refuse(refusal, "the path names a folder, not a socket", hint);
+    *ret_path = TAKE_PTR(path);
+    return true;
 }
