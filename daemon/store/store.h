@@ -52,23 +52,27 @@ enum {
     STORE_UNSOUND,   /* not a database, or it fails its integrity check: nothing was changed; --recover is the way out */
     STORE_READ_ONLY, /* the file or folder cannot be written: opened for reading */
 };
-/* Opens, checks, migrates (with a copy first: registry.db.vN). *ret_trouble: for people, where the answer is not 0; owned by
- * the caller. For STORE_NEWER and STORE_READ_ONLY *ret is set too. -errno. */
+/* Makes the folders where they are missing, locks STATE (-EBUSY: another hvsockd has it; trouble names its pid), opens, checks,
+ * migrates (with a copy first: registry.db.vN). *ret_trouble: for people, where the answer is not 0, or a warning where it is;
+ * owned by the caller. For STORE_NEWER and STORE_READ_ONLY *ret is set too. -errno. */
 int store_open(const char *state_path, const char *runtime_path, Store **ret, char **ret_trouble);
 void store_free(Store *store);
 DEFINE_CLEANUP(Store *, store_free)
 /* The schema version of the file, which is newer than ours for STORE_NEWER. */
 int store_version(const Store *store);
 
-/* hvsockd --recover: moves the bad file aside, keeps every row that can be read (table by table, by rowid), and writes into
- * report what was kept and what was lost. */
+/* hvsockd --recover: keeps every row that can be read (table by table, by rowid) in a new registry.db, moves the bad one to
+ * registry.db.bad-TIME (with its -wal), and writes into report, for people, what was kept and what was lost. 0: done, or
+ * nothing to do as the file is sound; the report says so. -errno: nothing was changed, and the report says why (-ENOENT,
+ * -EBUSY, -ENOSPC, …; -ENOTSUP: of a newer version). Killed at any moment, it can be run again. */
 int store_recover(const char *state_path, Buffer *report);
 
 /* Everything, in one read transaction: overrides, auto ports, then records by kind (settings, machines, services), origin and name.
- * Ephemeral records of another boot are removed and not told. */
+ * Ephemeral records of another boot are gone by then. */
 int store_load(Store *store, const StoreVisitor *visitor, void *userdata);
 
-/* Changes go into one transaction that the first of them begins. -errno of the kind that SQLite's answer means (ENOSPC, EIO,
+/* Changes go into one transaction that the first of them begins. STORE_NEWER: refused, the file is of a newer version.
+ * -EROFS: refused, the file cannot be written (ephemeral records can). -errno of the kind that SQLite's answer means (ENOSPC, EIO,
  * EROFS, …) and store_error says it in words; after it the transaction must be rolled back. */
 int store_put(Store *store, const StoredRecord *record);  /* replaces */
 int store_delete(Store *store, StoredKind kind, StoredOrigin origin, const char *name, bool ephemeral);
