@@ -1,0 +1,4 @@
+# ---- integration: the programs that were built, with a private daemon a test; TESTS="a b" runs only those whose name holds one ----
+check-integration: all
+	$(Q)HVSOCK_BUILD=$(CURDIR)/$(B) tests/integration/run $(TESTS)
+.PHONY: check-integration

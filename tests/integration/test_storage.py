@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""registry.db: kill -9 at any moment, truncated, zeroed, read-only, newer, on a full disk; recovery."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+
+from hv.case import Case, Hungup, StartFailed, Varlink
+
+
+class Storage(Case):
+    def setUp(self):
+        super().setUp()
+        self.d = self.daemon()
+        self.c = self.client(self.d)
+        self.db = self.d.state / "registry.db"
+
+    def fill(self, count=20):
+        for i in range(count):
+            self.c.call("Register", service={"name": f"s{i:03}", "port": self.d.port(), "labels": {"a": "x" * 300}})
+
+    def names(self):
+        return [s["context"]["name"] for s in self.c.list()]
+
+    def again(self):
+        self.c = self.client(self.d)
+
+    def test_kill_at_any_moment(self):
+        """1,000 registers and a SIGKILL: what was answered is there afterwards."""
+        answered = set()
+        for i in range(4):
+            calls = [Varlink.encode("Register", {"service": {"name": f"k{i}-{n}", "guid": f"999e53d4-3d5c-4c3e-{i:04x}-{n:012x}"}}) for n in range(1000)]
+            # Three clients at once, each with some calls ahead of their answers.
+            threads = [threading.Thread(target=self._register, args=(self.d.client(), i, calls, first, answered)) for first in range(3)]
+            for thread in threads:
+                thread.start()
+            time.sleep(random.Random(i).uniform(0.005, 0.25))
+            self.d.kill()
+            for thread in threads:
+                thread.join()
+            self.d.start()
+            self.again()
+            there = set(self.names())
+            self.assertEqual(answered - there, set(), "registers that were answered and are gone")
+        self.assertGreater(len(answered), 10)
+        check = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)
+        self.assertEqual(check.execute("PRAGMA integrity_check").fetchone()[0], "ok")
+        check.close()
+        with self.d.client() as client:
+            client.send_bytes(b"".join(Varlink.encode("Unregister", {"name": name}, oneway=True) for name in sorted(there)))
+            client.call("Status")
+
+    @staticmethod
+    def _register(client, i, calls, first, answered):
+        mine = list(range(first, 1000, 3))
+        ahead = 10
+        try:
+            for at in range(0, len(mine), ahead):
+                client.send_bytes(b"".join(calls[n] for n in mine[at:at + ahead]))
+                for n in mine[at:at + ahead]:
+                    if "error" not in client.receive_message().json:
+                        answered.add(f"k{i}-{n}")
+        except (Hungup, OSError):
+            pass
+        finally:
+            client.close()
+
+    def unsound(self, spoil):
+        """hvsockd changes nothing, names --recover, and exits 1; with --recover it comes back with what can be read."""
+        self.fill()
+        self.c.close()
+        self.d.terminate()
+        for name in os.listdir(self.d.state):
+            if name.startswith("registry.db-"):
+                os.unlink(self.d.state / name)
+        spoil()
+        before = self.db.read_bytes()
+        with self.assertRaises(StartFailed) as failed:
+            self.d.start()
+        self.assertEqual(failed.exception.status, 1)
+        self.assertIn("--recover", failed.exception.log)
+        self.assertIn(str(self.db), failed.exception.log)
+        self.assertEqual(self.db.read_bytes(), before)
+        self.assertEqual(self.d.sockets(), [])
+        done = subprocess.run([self.d_program(), "--config", self.d.config, "--state", self.d.state, "--runtime", self.d.runtime, "--recover"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        kept = [name for name in os.listdir(self.d.state) if name.startswith("registry.db.")]
+        self.assertTrue([name for name in kept if (self.d.state / name).read_bytes() == before], f"the bad file is kept aside: {kept}")
+        self.d.start()
+        self.again()
+        return done.stdout
+
+    @staticmethod
+    def d_program():
+        from hv.case import BUILD
+        return BUILD / "hvsockd"
+
+    def test_zeroed(self):
+        self.unsound(lambda: self.db.write_bytes(bytes(self.db.stat().st_size)))
+        self.assertEqual(self.names(), [])
+
+    def test_not_a_database(self):
+        self.unsound(lambda: self.db.write_bytes(b"services:\n  - a\n" * 1000))
+        self.assertEqual(self.names(), [])
+
+    def test_truncated(self):
+        report = self.unsound(lambda: os.truncate(self.db, self.db.stat().st_size // 2))
+        self.assertTrue(report.strip(), "it says what was lost")
+        self.assertLessEqual(set(self.names()), {f"s{i:03}" for i in range(20)})
+        self.c.call("Register", service={"name": "after", "port": self.d.port()})
+
+    def test_spoiled_page(self):
+        """One page in the middle: the rest is kept."""
+        def spoil():
+            data = bytearray(self.db.read_bytes())
+            size = int.from_bytes(data[16:18], "big")
+            at = [m.start() for m in re.finditer(b'"s010"|s010', data)]
+            page = at[0] // size
+            self.assertGreater(page, 0)
+            data[page * size:(page + 1) * size] = os.urandom(size)
+            self.db.write_bytes(data)
+        self.unsound(spoil)
+        self.c.call("Status")
+
+    def test_empty_file(self):
+        """No bytes at all is a database with nothing in it, as SQLite has it."""
+        self.c.close()
+        self.d.terminate()
+        for name in os.listdir(self.d.state):
+            os.unlink(self.d.state / name)
+        self.db.write_bytes(b"")
+        self.d.start()
+        self.again()
+        self.assertEqual(self.names(), [])
+
+    def test_newer(self):
+        """Of a newer version: it serves what is declared and held, refuses changes, and status names the version."""
+        self.fill(2)
+        self.d.file("a", "services:\n  - {name: declared, port: %d}\n" % self.d.port())
+        self.c.close()
+        self.d.terminate()
+        database = sqlite3.connect(self.db)
+        database.execute("PRAGMA user_version = 1000")
+        database.commit()
+        database.close()
+        self.d.start()
+        self.again()
+        self.assertIn("declared", self.names())
+        self.assertEqual(self.state(self.c, "declared"), "listening")
+        with self.refuses("StorageFailed") as caught:
+            self.c.call("Register", service={"name": "new", "port": self.d.port()})
+        self.assertIn("1000", caught.exception.parameters["reason"])
+        self.assertIn("1000", " ".join(self.c.call("Status")["errors"]))
+        self.assertNotIn("new", self.names())
+        # It is not touched.
+        self.c.close()
+        self.d.terminate()
+        database = sqlite3.connect(self.db)
+        self.assertEqual(database.execute("PRAGMA user_version").fetchone()[0], 1000)
+        database.execute("PRAGMA user_version = 1")
+        database.close()
+
+    def test_read_only(self):
+        """A file that cannot be written: as user nobody, since root writes everything."""
+        if os.getuid() != 0:
+            self.skipTest("runs hvsockd as nobody: needs root")
+        from hv.case import NOBODY
+        daemon = self.daemon(uid=NOBODY, leave=True)
+        client = self.client(daemon)
+        client.call("Register", service={"name": "a", "port": daemon.port()})
+        client.close()
+        daemon.terminate()
+        for path in [daemon.state, *daemon.state.iterdir()]:
+            os.chown(path, 0, 0)
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        try:
+            daemon.start()
+        except StartFailed as failed:
+            self.fail(str(failed))
+        client = self.client(daemon)
+        self.assertEqual([s["context"]["name"] for s in client.list()], ["a"])
+        with self.refuses("StorageFailed"):
+            client.call("Register", service={"name": "b", "port": daemon.port()})
+        self.assertEqual([s["context"]["name"] for s in client.list()], ["a"])
+        self.assertTrue(client.call("Status")["errors"])
+
+    def test_full_disk(self):
+        """A tmpfs that is full: refused, nothing is half done, and it goes on when there is room."""
+        if os.getuid() != 0:
+            self.skipTest("mounts a small file system: needs root")
+        daemon = self.daemon(start=False, leave=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "tmpfs", daemon.state], stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            self.skipTest(f"mount: {done.stderr.strip()}")
+        try:
+            daemon.start()
+            client = daemon.client()
+            answered = []
+            refused = None
+            for i in range(2000):
+                try:
+                    client.call("Register", service={"name": f"f{i}", "guid": f"999e53d4-3d5c-4c3e-8779-{i:012x}", "labels": {"a": "x" * 1000, "b": "y" * 1000}})
+                    answered.append(f"f{i}")
+                except Exception as error:  # noqa: told below
+                    refused = error
+                    break
+            self.assertEqual(getattr(refused, "short", refused), "StorageFailed")
+            self.assertTrue(answered)
+            names = [s["context"]["name"] for s in client.list()]
+            self.assertEqual(sorted(names), sorted(answered))
+            # Reads go on, and a restart finds all that was answered.
+            client.close()
+            daemon.kill()
+            daemon.start()
+            client = daemon.client()
+            self.assertLessEqual(set(answered), {s["context"]["name"] for s in client.list()})
+            subprocess.run(["mount", "-o", "remount,size=16m", daemon.state], check=True)
+            client.call("Register", service={"name": "roomy", "guid": "999e53d4-3d5c-4c3e-8779-bed06ec056e2"})
+            client.close()
+            daemon.terminate()
+        finally:
+            if daemon.running:
+                daemon.kill()
+            subprocess.run(["umount", "-l", daemon.state])
+
+    def test_folder_that_is_not_there(self):
+        """No state folder: it is made, or the answer says which folder is missing."""
+        self.c.close()
+        self.d.terminate()
+        shutil.rmtree(self.d.state)
+        try:
+            self.d.start()
+        except StartFailed as failed:
+            self.assertIn(str(self.d.state), failed.log)
+            self.d.state.mkdir()
+            self.d.start()
+
+    def test_two_daemons(self):
+        """A second one in the same folders does not harm the first."""
+        self.fill(3)
+        program = [str(self.d_program()), "--config", str(self.d.config), "--state", str(self.d.state), "--runtime", str(self.d.runtime)]
+        done = subprocess.run(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertTrue(done.stdout.strip())
+        self.assertEqual(len(self.names()), 3)
+        with self.d.client() as client:
+            client.call("Register", service={"name": "more", "port": self.d.port()})
+
+
+class Life(Case):
+    """Starting and ending."""
+
+    def test_ready_and_status(self):
+        daemon = self.daemon()
+        self.assertTrue([line for line in daemon.statuses if line.startswith("STATUS=")], daemon.statuses)
+
+    def test_sigint_and_sigterm(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            daemon = self.daemon()
+            daemon.process.send_signal(number)
+            self.assertEqual(daemon.ended(), 0)
+            self.assertEqual(daemon.sockets(), [])
+
+    def test_usage(self):
+        from hv.case import BUILD
+        for arguments, status in ((["--help"], 0), (["--version"], 0), (["--nonsense"], 2), (["--config"], 2), (["extra"], 2)):
+            done = subprocess.run([BUILD / "hvsockd", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=10)
+            self.assertEqual(done.returncode, status, (arguments, done.stderr))
+            self.assertTrue(done.stdout if status == 0 else done.stderr)
+
+    def test_listen_fds(self):
+        """Its control socket by LISTEN_FDS, as from a .socket unit."""
+        import socket
+        daemon = self.daemon(start=False)
+        path = daemon.folder / "given.sock"
+        given = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        given.bind(str(path))
+        given.listen(50)
+        self.things.callback(given.close)
+        early = Varlink(path)
+        self.things.callback(early.close)
+        early.send("Status", {})
+        from hv.case import BUILD
+        code = "import os,sys\nos.dup2(int(sys.argv[1]),3,inheritable=True)\nos.environ.update(LISTEN_FDS='1',LISTEN_PID=str(os.getpid()),LISTEN_FDNAMES='varlink')\n" \
+               "os.execv(sys.argv[2],sys.argv[2:])"
+        import sys
+        process = self.process([sys.executable, "-c", code, str(given.fileno()), str(BUILD / "hvsockd"), "--config", str(daemon.config), "--state",
+                                str(daemon.state), "--runtime", str(daemon.runtime)], pass_fds=[given.fileno()], env=daemon.environment,
+                               stdin=subprocess.DEVNULL, stderr=daemon.log.open("ab"))
+        self.assertEqual(early.receive()[0]["processId"], process.pid)
+        process.terminate()
+        self.assertEqual(process.wait(10), 0)
+        # What it was given is not its own to remove.
+        self.assertTrue(path.exists())
+        path.unlink()
