@@ -164,11 +164,14 @@ static int file_look(int directory_fd, const char *name, const char *path, Probl
 {
     struct stat status, link;
 
-    if (fstatat(directory_fd, name, &status, 0) < 0) {
+    /* A file that goes and comes while we look is neither gone nor a link to nothing: look again, but not for ever. */
+    for (unsigned attempts = 0; fstatat(directory_fd, name, &status, 0) < 0; attempts++) {
         if (errno != ENOENT)
             return tell_unreadable(problems, path, errno);
-        if (fstatat(directory_fd, name, &link, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fstatat(directory_fd, name, &link, AT_SYMLINK_NOFOLLOW) < 0 || attempts == 100)
             return FILE_GONE;
+        if (!S_ISLNK(link.st_mode))
+            continue;
         problem_locate(problems_add(problems, NULL, "remove it, or link it to /dev/null if it is to mask another file",
                                     "is a link to a file that is not there"),
                        path, 0, 0);

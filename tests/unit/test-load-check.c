@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* load_check_conflicts and load_check_host: what the records of a set, and this host, have against each other. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/load-files.h"
+
+typedef struct Case Case;
+
+struct Case {
+    const char *name;
+    const char *text;
+    const char *problems;
+};
+
+#define WEB1 "{name: web1, cid: 42, hybrid: /run/web1.sock}"
+#define WEB2 "{name: web2, cid: 43}"
+#define WEB3 "{name: web3, cid: 44}"
+
+static const Case conflicts[] = {
+    {"different ports", "services: [{name: a, port: 1}, {name: b, port: 2}]\n", ""},
+    {"one port", "services:\n  - name: a\n    port: 5140\n  - name: b\n    port: 5140\n",
+     "ROOT/a.yaml:5:11: services[1].port: 5140 is held by a (ROOT/a.yaml:2:5) already; choose another port, or autoPort: true\n"},
+    {"a disabled service holds nothing", "services: [{name: a, port: 1, enabled: false}, {name: b, port: 1}]\n", ""},
+    {"nor does one that is not listened for", "services: [{name: a, port: 1, listen: []}, {name: b, port: 1}]\n", ""},
+    {"autoPort has no port yet", "services: [{name: a, autoPort: true}, {name: b, autoPort: true}]\n", ""},
+    {"GUIDs without port", "services:\n- {name: a, guid: 12345678-0000-0000-0000-000000000000}\n- {name: b, guid: 12345678-0000-0000-0000-000000000000}\n", ""},
+    {"a GUID and its port", "services:\n- {name: a, port: 5140}\n- {name: b, guid: 00001414-facb-11e6-bd58-64006a7986d3}\n",
+     "ROOT/a.yaml:3:19: services[1].guid: 00001414-facb-11e6-bd58-64006a7986d3 is held by a (ROOT/a.yaml:2:3) already; choose another port, or "
+     "autoPort: true\n"},
+    {"three of a kind, in two documents", "services: [{name: a, port: 1}, {name: b, port: 1}]\n---\nservices: [{name: c, port: 1}]\n",
+     "ROOT/a.yaml:1:48: services[1].port: 1 is held by a (ROOT/a.yaml:1:12) already; choose another port, or autoPort: true\n"
+     "ROOT/a.yaml:3:28: services[0].port: 1 is held by a (ROOT/a.yaml:1:12) already; choose another port, or autoPort: true\n"},
+    {"every CID is one space", "services: [{name: a, port: 1, listen: [\"vsock://1:1\"]}, {name: b, port: 1, listen: [\"vsock://2:1\"]}]\n",
+     "ROOT/a.yaml:1:85: services[1].listen[0]: vsock://2:1 is held by a (ROOT/a.yaml:1:12) already; choose another port, or autoPort: true\n"},
+    {"hybrid sockets are spaces of their own",
+     "services:\n- {name: a, port: 1}\n- {name: b, port: 1, listen: [\"hybrid:///run/x.sock\"]}\n- {name: c, port: 1, listen: [\"hybrid:///run/y.sock\"]}\n", ""},
+    {"one hybrid socket", "services:\n- {name: a, port: 1, listen: [\"hybrid:///run/x.sock\"]}\n- {name: b, port: 1, listen: [\"unix:///run/b\", \"hybrid:///run/x.sock\"]}\n",
+     "ROOT/a.yaml:3:48: services[1].listen[1]: hybrid:///run/x.sock:1 is held by a (ROOT/a.yaml:2:3) already; choose another port, or autoPort: true\n"},
+    {"one path", "services:\n- {name: a, listen: [\"unix:///run/x\"]}\n- {name: b, listen: [\"unix:///run/x\"]}\n",
+     "ROOT/a.yaml:3:22: services[1].listen[0]: unix:///run/x is held by a (ROOT/a.yaml:2:3) already; choose another path\n"},
+
+    /* machines */
+    {"what machines are known by",
+     "machines:\n- {name: a, cid: 42, hybrid: /run/x, vmId: 6f9619ff-8b86-d011-b42d-00c04fc964ff}\n- {name: b, cid: 42, hybrid: /run/x}\n"
+     "- {name: c, vmId: 6F9619FF-8B86-D011-B42D-00C04FC964FF, hyperkit: /run/x}\n- {name: d, hyperkit: /run/x}\n",
+     "ROOT/a.yaml:3:18: machines[1].cid: 42 is held by a (ROOT/a.yaml:2:3) already; give each machine a CID of its own\n"
+     "ROOT/a.yaml:3:30: machines[1].hybrid: /run/x is held by a (ROOT/a.yaml:2:3) already; give each machine a socket of its own\n"
+     "ROOT/a.yaml:4:19: machines[2].vmId: 6f9619ff-8b86-d011-b42d-00c04fc964ff is held by a (ROOT/a.yaml:2:3) already; give each machine an id "
+     "of its own\n"
+     "ROOT/a.yaml:5:23: machines[3].hyperkit: /run/x is held by c (ROOT/a.yaml:4:3) already; give each machine a folder of its own\n"},
+    {"a machine that is not known", "services: [{name: a, port: 1, listen: [machine:web9]}, {name: b, port: 1, listen: [machine:web9]}]\n", ""},
+    {"two on one machine", "services:\n- {name: a, port: 1, listen: [machine:web1]}\n- {name: b, port: 1, listen: [machine:web1]}\nmachines: [" WEB1 "]\n",
+     "ROOT/a.yaml:3:31: services[1].listen[0]: hybrid:///run/web1.sock:1 is held by a (ROOT/a.yaml:2:3) already; choose another port, or autoPort: "
+     "true\n"},
+    {"a machine by name and by path", "services:\n- {name: a, port: 1, listen: [machine:web1]}\n- {name: b, port: 1, listen: [\"hybrid:///run/web1.sock\"]}\nmachines: [" WEB1 "]\n",
+     "ROOT/a.yaml:3:31: services[1].listen[0]: hybrid:///run/web1.sock:1 is held by a (ROOT/a.yaml:2:3) already; choose another port, or autoPort: "
+     "true\n"},
+    {"vsock machines share the host's port", "services:\n- {name: a, port: 1, listen: [machine:web2]}\n- {name: b, port: 1, listen: [machine:web3]}\nmachines: [" WEB2 ", " WEB3 "]\n",
+     "ROOT/a.yaml:3:31: services[1].listen[0]: vsock://:1 is held by a (ROOT/a.yaml:2:3) already; choose another port, or autoPort: true\n"},
+    {"a name beats all", "services:\n- {name: a, port: 1, listen: [\"machine:*\"]}\n- {name: b, port: 1, listen: [machine:web1]}\nmachines: [" WEB1 "]\n", ""},
+    {"on that machine alone", "services:\n- {name: a, port: 1, listen: [\"machine:*\"]}\n- {name: b, port: 1, listen: [machine:web2]}\nmachines: [" WEB1 ", " WEB2 ", " WEB3 "]\n",
+     "ROOT/a.yaml:3:31: services[1].listen[0]: vsock://:1 is held by a (ROOT/a.yaml:2:3) already; choose another port, or autoPort: true\n"},
+    {"all and all", "services:\n- {name: a, port: 1, listen: [\"machine:*\"]}\n- {name: b, port: 1, listen: [\"machine:*\"]}\nmachines: [" WEB1 ", " WEB2 ", " WEB3 "]\n",
+     "ROOT/a.yaml:3:31: services[1].listen[0]: hybrid:///run/web1.sock:1 is held by a (ROOT/a.yaml:2:3) already; choose another port, or autoPort: "
+     "true\n"
+     "ROOT/a.yaml:3:31: services[1].listen[0]: vsock://:1 is held by a (ROOT/a.yaml:2:3) already; choose another port, or autoPort: true\n"},
+    {"all of one service are its own", "services: [{name: a, port: 1, listen: [\"machine:*\", machine:web1, \"vsock://:1\"]}]\nmachines: [" WEB1 ", " WEB2 ", " WEB3 "]\n", ""},
+};
+
+static const Case hosts[] = {
+    {"all there", "services: [{name: a, port: 1, activate: {mode: wait, exec: [/bin/true], user: root}, handout: {users: [root, 1000, 5-6], groups: [root, 12]}}]\n", ""},
+    {"missing",
+     "services:\n- name: a\n  port: 1\n  activate: {mode: wait, exec: [/nowhere/x], user: nosuch1, groups: [root, nosuch2]}\n"
+     "  handout: {users: [nosuch1]}\n- name: b\n  port: 2\n  activate:\n    mode: accept\n    exec: [/etc/passwd]\n- name: c\n  port: 3\n  activate: {mode: wait, exec: [/usr]}\n"
+     "machines: [{name: m, group: nosuch2}]\n",
+     "ROOT/a.yaml:4:33: warning: services[0].activate.exec[0]: /nowhere/x: No such file or directory; install it before a peer connects\n"
+     "ROOT/a.yaml:5:21: warning: services[0].handout.users[0]: this host has no user nosuch1; add it before the service is to run\n"
+     "ROOT/a.yaml:4:52: warning: services[0].activate.user: this host has no user nosuch1; add it before the service is to run\n"
+     "ROOT/a.yaml:4:76: warning: services[0].activate.groups[1]: this host has no group nosuch2; add it before the service is to run\n"
+     "ROOT/a.yaml:10:12: warning: services[1].activate.exec[0]: /etc/passwd is not executable; name a program\n"
+     "ROOT/a.yaml:13:33: warning: services[2].activate.exec[0]: /usr is not executable; name a program\n"
+     "ROOT/a.yaml:14:29: warning: machines[0].group: this host has no group nosuch2; add it before the service is to run\n"},
+};
+
+static Declared *load(const char *text)
+{
+    const char *paths[] = {files_path("a.yaml"), NULL};
+    Problems problems = {0};
+    Declared *declared = NULL;
+
+    files_write("a.yaml", text);
+    load_paths(paths, false, NULL, &problems, &declared);
+    files_assert_problems(&problems, "");
+    return declared;
+}
+
+static void test_conflicts(void **state)
+{
+    for (size_t i = 0; i < ELEMENTS_OF(conflicts); i++) {
+        Problems problems = {0};
+        print_message("%s\n", conflicts[i].name);
+        _cleanup_(declared_freep) Declared *declared = load(conflicts[i].text);
+        int r = load_check_conflicts(declared, &problems);
+        files_assert_problems(&problems, conflicts[i].problems);
+        assert_int_equal(r, conflicts[i].problems[0] ? LOAD_INVALID : 0);
+    }
+}
+
+static void test_host(void **state)
+{
+    for (size_t i = 0; i < ELEMENTS_OF(hosts); i++) {
+        Problems problems = {0};
+        print_message("%s\n", hosts[i].name);
+        _cleanup_(declared_freep) Declared *declared = load(hosts[i].text);
+        assert_int_equal(load_check_host(declared, &problems), 0);
+        assert_int_equal(problems.errors, 0);
+        files_assert_problems(&problems, hosts[i].problems);
+    }
+}
+
+/* Conflicts of files that are not the same, told in the order of the load. */
+static void test_files(void **state)
+{
+    const char *paths[] = {files_path("b"), files_path("a"), NULL};
+    Problems problems = {0};
+    Declared *declared = NULL;
+
+    files_write("a", "services: [{name: a, port: 1}]\n");
+    files_write("b", "services: [{name: b, port: 1}]\n");
+    assert_int_equal(load_paths(paths, false, NULL, &problems, &declared), 0);
+    assert_int_equal(load_check_conflicts(declared, &problems), LOAD_INVALID);
+    files_assert_problems(&problems, "ROOT/a:1:28: services[0].port: 1 is held by b (ROOT/b:1:12) already; choose another port, or autoPort: true\n");
+    declared_free(declared);
+    files_write("a", "services: [{name: b, port: 2}]\n");
+    assert_int_equal(load_paths(paths, false, NULL, &problems, &declared), LOAD_INVALID);
+    files_assert_problems(&problems, "ROOT/a:1:19: services[0].name: b is declared already (ROOT/b:1:12); give each its own name\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_conflicts, files_setup, files_teardown),
+        cmocka_unit_test_setup_teardown(test_host, files_setup, files_teardown),
+        cmocka_unit_test_setup_teardown(test_files, files_setup, files_teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
