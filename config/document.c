@@ -17,18 +17,6 @@ static int record_validate(const RecordType *type, void *record, Problems *probl
     return machine_validate(record, problems);
 }
 
-/* Validates a record; its problems get the path that it has in its document. */
-static int validate_at(const RecordType *type, void *record, const char *section, size_t index, Problems *problems)
-{
-    char prefix[64];
-    size_t first = problems->count;
-    int r = record_validate(type, record, problems);
-
-    snprintf(prefix, sizeof(prefix), "%s[%zu]", section, index);
-    problems_prefix(problems, first, prefix);
-    return r;
-}
-
 const char *document_section(const RecordType *type)
 {
     for (size_t i = 0; i < record_type_Document.field_count; i++)
@@ -37,92 +25,92 @@ const char *document_section(const RecordType *type)
     return "";
 }
 
-/* Takes the records of one section out of their document. */
-static int take_records(DeclaredFile *file, Value root, unsigned number, const Field *field, Document *document,
+/* Checks one record and, where it is good, adds it to its file; takes it over in any case. */
+static int file_add_consume(DeclaredFile *file, Value value, DeclaredRecord record, Problems *problems)
+{
+    char prefix[64];
+    size_t first = problems->count, errors = problems->errors;
+    int r = record_validate(record.type, record.record, problems);
+
+    snprintf(prefix, sizeof(prefix), "%s[%u]", document_section(record.type), record.index);
+    problems_prefix(problems, first, prefix);
+    if (r == 0 && problems->errors == errors && (file->record_count & (file->record_count - 1)) == 0) {
+        size_t capacity = file->record_count ? file->record_count * 2 : 1;
+        DeclaredRecord *records = reallocarray(file->records, capacity, sizeof(*records));
+        if (records)
+            file->records = records;
+        else
+            r = -ENOMEM;
+    }
+    if (r < 0 || problems->errors > errors) {
+        record_free(record.type, record.record);
+        return r;
+    }
+    value.ops->where(value.node, false, &record.line, &record.column);
+    file->records[file->record_count++] = record;
+    return 0;
+}
+
+/* The records of `services:` or `machines:` out of a document that was read. */
+static int take_section(DeclaredFile *file, Value section, const Field *field, unsigned number, Document *document,
                         Problems *problems)
 {
-    void ***section = field_in(field, document), **records = *section;
-    size_t count = 0;
+    void ***records = field_in(field, document);
+    int r = 0;
 
-    if (!records)
-        return 0;
-    for (; records[count]; count++) {
-        int r = validate_at(field->record, records[count], field->name, count, problems);
-        if (r < 0)
-            return r;
+    for (size_t i = 0; *records && (*records)[i]; i++) {
+        DeclaredRecord record = {.type = field->record, .record = (*records)[i], .index = (unsigned)i, .document = number};
+        Value value = {section.ops, section.ops->element(section.node, i)};
+        if (r == 0)
+            r = file_add_consume(file, value, record, problems);
+        else
+            record_free(record.type, record.record);
     }
-    DeclaredRecord *larger = reallocarray(file->records, file->record_count + count + 1, sizeof(*larger));
-    if (!larger)
-        return -ENOMEM;
-    file->records = larger;
-    for (size_t i = 0; i < count; i++) {
-        char path[64];
-        DeclaredRecord *record = &file->records[file->record_count++];
-        *record = (DeclaredRecord){.type = field->record, .record = records[i], .index = (unsigned)i, .document = number};
-        snprintf(path, sizeof(path), "%s[%zu]", field->name, i);
-        Value value = value_find(root, path);
-        value.ops->where(value.node, false, &record->line, &record->column);
-    }
-    free(records);
-    *section = NULL;
-    return 0;
+    free(*records);
+    *records = NULL;
+    return r;
 }
 
-/* Where some fields could not be read, the records that could be are checked nevertheless: all errors in one go. */
-static int validate_readable(Value section, const Field *field, Problems *problems)
+/* The same where the document as a whole could not be read: those records that can be, so that all that is wrong with them
+ * and between them is told in one go. */
+static int read_section(DeclaredFile *file, Value section, const Field *field, unsigned number, Problems *problems)
 {
     size_t count = section.ops->kind(section.node) == VALUE_ARRAY ? section.ops->count(section.node) : 0;
+    int r = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        void *record;
+    for (size_t i = 0; r >= 0 && i < count; i++) {
+        DeclaredRecord record = {.type = field->record, .index = (unsigned)i, .document = number};
         Problems ignored = {0}; /* told already, when the whole document was read */
         Value value = {section.ops, section.ops->element(section.node, i)};
-        int r = record_read(field->record, value, &ignored, &record);
+        r = record_read(field->record, value, &ignored, &record.record);
         problems_release(&ignored);
-        if (r < 0)
-            return r;
-        if (r > 0)
-            continue;
-        r = validate_at(field->record, record, field->name, i, problems);
-        record_free(field->record, record);
-        if (r < 0)
-            return r;
+        if (r == 0)
+            r = file_add_consume(file, value, record, problems);
     }
-    return 0;
-}
-
-static int read_invalid_document(Value root, Problems *problems)
-{
-    const void *iterator = NULL, *value;
-    const char *key;
-
-    if (root.ops->kind(root.node) != VALUE_OBJECT)
-        return 0;
-    while (root.ops->member(root.node, &iterator, &key, &value)) {
-        const Field *field = record_find_field(&record_type_Document, key);
-        int r = field ? validate_readable((Value){root.ops, value}, field, problems) : 0;
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    return r < 0 ? r : 0;
 }
 
 static int read_document(DeclaredFile *file, Value root, unsigned number, Problems *problems)
 {
+    _cleanup_(document_freep) Document *document = NULL;
     size_t first = problems->count;
+    const void *iterator = NULL, *section;
+    const char *key;
     void *read;
 
     if (root.ops->kind(root.node) == VALUE_NULL)
         return 0;
     int r = record_read(&record_type_Document, root, problems, &read);
-    if (r > 0)
-        r = read_invalid_document(root, problems);
-    else if (r == 0) {
-        _cleanup_(document_freep) Document *document = read;
-        for (size_t i = 0; r == 0 && i < record_type_Document.field_count; i++) {
-            const Field *field = &record_type_Document.fields[i];
-            r = take_records(file, root, number, field, document, problems);
-        }
+    if (r < 0)
+        return r;
+    if (r == 0)
+        document = read;
+    for (r = 0; r == 0 && root.ops->kind(root.node) == VALUE_OBJECT && root.ops->member(root.node, &iterator, &key, &section);) {
+        const Field *field = record_find_field(&record_type_Document, key);
+        if (field && document)
+            r = take_section(file, (Value){root.ops, section}, field, number, document, problems);
+        else if (field)
+            r = read_section(file, (Value){root.ops, section}, field, number, problems);
     }
     yaml_locate(file->path, root, problems, first);
     return r;

@@ -4,7 +4,8 @@
 
 #include "config/load.h"
 
-/* Fills records and record_count of file, whose path is known. LOAD_INVALID: there were problems. -ENOMEM. */
+/* Fills records and record_count of file, whose path is known. LOAD_INVALID: there were problems, and the records are those that
+ * are good by themselves. -ENOMEM. */
 int document_read(DeclaredFile *file, const char *text, size_t size_bytes, Problems *problems);
 void document_records_free(DeclaredRecord *records, size_t count);
 /* The same for hvsockd.yaml. */

@@ -226,9 +226,9 @@ static int loader_read(Loader *loader, int directory_fd, const char *name, const
     if (!file->path)
         return -ENOMEM;
     r = document_read(file, text, size_bytes, loader->problems);
-    if (r != 0)
-        return r < 0 ? r : FILE_BAD;
-    return loader_add_consume(loader, TAKE_PTR(file));
+    if (r < 0)
+        return r;
+    return loader_add_consume(loader, TAKE_PTR(file)); /* a bad one too: what is good in it is compared with the others */
 }
 
 /* One file. 0: it was taken; FILE_*. */
@@ -299,6 +299,8 @@ int load_paths(const char *const *paths, bool by_precedence, const Declared *pre
         r = loader_path(&loader, paths[i]);
     if (r == 0)
         r = load_check_names(loader.declared, problems);
+    if (r >= 0 && problems->errors > errors) /* nobody else will, as there is no Declared */
+        r = load_check_conflicts(loader.declared, problems);
     if (r >= 0) {
         problems_sort(problems);
         if (problems->failed)

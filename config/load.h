@@ -40,8 +40,8 @@ extern const char *const load_system_folders[];
 
 /* paths: files and folders, ended by NULL. A folder gives its *.yaml; several folders given with `by_precedence` are one
  * drop-in folder with masks. previous: of the load before, or NULL. Problems of all files are told, names given twice among
- * them (with both places). LOAD_INVALID: there were errors, *ret is not set. A folder that is not there is empty; a file
- * that is not there is a problem. -ENOMEM. */
+ * them (with both places), and, where there were others, conflicts too: all in one go. LOAD_INVALID: there were errors, *ret
+ * is not set. A folder that is not there is empty; a file that is not there is a problem. -ENOMEM. */
 enum { LOAD_INVALID = 1 };
 int load_paths(const char *const *paths, bool by_precedence, const Declared *previous, Problems *problems, Declared **ret);
 void declared_free(Declared *declared);
