@@ -20,8 +20,7 @@ void change_print(const OutputOptions *options, const char *kind, const char *ob
                   const char *what)
 {
     const char *sign = "?", *colour = NULL;
-    _cleanup_(freep)
-    char *plain = what ? strdup(what) : NULL;
+    _cleanup_(freep) char *plain = what ? strdup(what) : NULL;
 
     for (size_t i = 0; i < ELEMENTS_OF(change_signs); i++)
         if (strcmp(change_signs[i].kind, kind) == 0) {
@@ -93,8 +92,7 @@ static void value_write(const json_t *value, Buffer *text)
 static void changes_compare_member(const char *key, json_t *before, json_t *after, const char *prefix, json_t *paths,
                                    Buffer *text)
 {
-    _cleanup_(freep)
-    char *path = NULL;
+    _cleanup_(freep) char *path = NULL;
     bool deeper = json_is_object(before) && json_is_object(after);
 
     if (json_equal(before, after))

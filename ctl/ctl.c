@@ -114,8 +114,7 @@ int ctl_each_name(Ctl *ctl, int (*call)(Registry *registry, const char *name, ch
     if (r != 0)
         return r;
     for (size_t i = 0; i < ctl->given.operand_count; i++) {
-        _cleanup_(freep)
-        char *reply = NULL;
+        _cleanup_(freep) char *reply = NULL;
         r = call(registry, ctl->given.operands[i], &reply);
         bool absent = r == REGISTRY_ABSENT;
         r = r == 0 ? ctl_reply(ctl, reply) : ctl_refused(ctl, r, ctl->given.operands[i]);

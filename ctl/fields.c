@@ -124,8 +124,7 @@ static int fields_add_type(const RecordType *type, const FieldName *names, const
 
     for (size_t i = 0; i < type->field_count && r >= 0; i++) {
         const Field *field = &type->fields[i];
-        _cleanup_(freep)
-        char *path = NULL, *inner_prefix = NULL;
+        _cleanup_(freep) char *path = NULL, *inner_prefix = NULL;
         Buffer text = {0}, inner = {0};
         bool is_record = field->kind == FIELD_RECORD;
 
@@ -261,8 +260,7 @@ static int tree_set(json_t *root, const RecordType *type, const Option *option, 
         problems_add(problems, option->path, "give KEY=VALUE", "\"%s\" has no =", value);
         return FIELDS_INVALID;
     }
-    _cleanup_(freep)
-    char *map_key = strndup(value, (size_t)(equals - value));
+    _cleanup_(freep) char *map_key = strndup(value, (size_t)(equals - value));
     if (!map_key || json_object_set_new(many, map_key, json_string(equals + 1)) < 0)
         return -ENOMEM;
     return 0;
@@ -299,8 +297,7 @@ static void fields_name_options(const OptionSet *set, Problems *problems)
 int fields_read(const FieldOptions *fields, const OptionSet *set, const char *name, const Given *given,
                 Problems *problems, void **ret_record)
 {
-    _cleanup_(json_release)
-    json_t *root = json_object();
+    _cleanup_(json_release) json_t *root = json_object();
     int r = 0;
 
     /* json_string refuses what is not UTF-8; telling which one it was is the user's gain. */

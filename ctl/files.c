@@ -24,8 +24,7 @@ static void paths_release(Paths *paths)
 
 static int path_append(TextList *list, const char *folder, const char *name)
 {
-    _cleanup_(freep)
-    char *path = NULL;
+    _cleanup_(freep) char *path = NULL;
 
     if (asprintf(&path, "%s/%s", folder, name) < 0)
         return -ENOMEM;
@@ -34,8 +33,7 @@ static int path_append(TextList *list, const char *folder, const char *name)
 
 static bool path_holds(const char *folder, const char *name)
 {
-    _cleanup_(freep)
-    char *path = NULL;
+    _cleanup_(freep) char *path = NULL;
     struct stat status;
 
     return asprintf(&path, "%s/%s", folder, name) >= 0 && stat(path, &status) == 0;
@@ -60,8 +58,7 @@ static int paths_add(Paths *paths, const char *path, bool check)
 /* The folders that a running daemon reads, as Status has them. false: it does not say. */
 static bool paths_ask_daemon(Ctl *ctl, Paths *paths)
 {
-    _cleanup_(freep)
-    char *status = NULL;
+    _cleanup_(freep) char *status = NULL;
     Registry *registry;
 
     if (ctl_open_quietly(ctl, &registry) != 0 || registry->ops->status(registry, &status) != 0)
@@ -79,8 +76,7 @@ static bool paths_ask_daemon(Ctl *ctl, Paths *paths)
 static int paths_add_settings_beside(Paths *paths, const char *folder)
 {
     const char *slash = strrchr(folder, '/');
-    _cleanup_(freep)
-    char *parent = slash ? strndup(folder, (size_t)(slash - folder)) : strdup(".");
+    _cleanup_(freep) char *parent = slash ? strndup(folder, (size_t)(slash - folder)) : strdup(".");
 
     return !parent                              ? -ENOMEM
            : path_holds(parent, "hvsockd.yaml") ? path_append(&paths->settings, parent, "hvsockd.yaml")
@@ -106,10 +102,8 @@ static int paths_find(Ctl *ctl, bool check, Paths *paths)
 
 int files_load(Ctl *ctl, bool check, Problems *problems, Files *ret)
 {
-    _cleanup_(paths_release)
-    Paths paths = {0};
-    _cleanup_(declared_freep)
-    Declared *declared = NULL;
+    _cleanup_(paths_release) Paths paths = {0};
+    _cleanup_(declared_freep) Declared *declared = NULL;
 
     int r = paths_find(ctl, check, &paths);
     for (size_t i = 0; r >= 0 && paths.settings && paths.settings[i]; i++) {
@@ -129,7 +123,6 @@ int files_load(Ctl *ctl, bool check, Problems *problems, Files *ret)
         return -ENOMEM;
     problems_sort(problems);
     ret->named = !paths.by_precedence;
-    ret->settings_count = text_list_count(paths.settings);
     ret->declared = TAKE_PTR(declared);
     return problems->errors > 0 ? FILES_INVALID : 0;
 }
@@ -146,10 +139,8 @@ void **files_records(const Files *files, const RecordType *type, FilePlace **ret
 
     for (size_t i = 0; files->declared && i < files->declared->file_count; i++)
         all += files->declared->files[i]->record_count;
-    _cleanup_(freep)
-    void **records = calloc(all + 1, sizeof(*records));
-    _cleanup_(freep)
-    FilePlace *places = calloc(all + 1, sizeof(*places));
+    _cleanup_(freep) void **records = calloc(all + 1, sizeof(*records));
+    _cleanup_(freep) FilePlace *places = calloc(all + 1, sizeof(*places));
     if (!records || !places)
         return NULL;
     for (size_t i = 0; files->declared && i < files->declared->file_count; i++) {

@@ -12,7 +12,6 @@ typedef struct Files Files;
 struct Files {
     Declared *declared; /* NULL where there were errors */
     bool named;         /* on the command line */
-    size_t settings_count;
 };
 
 /* Reads the operands' files and folders. A folder that holds a services.d is a configuration folder, and stands for

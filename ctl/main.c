@@ -94,8 +94,7 @@ static int main_check_operands(const Ctl *ctl)
         return ctl_usage(ctl, "--yaml", "give one of them", "goes not with --json");
     if (ctl->output.columns_wanted) {
         const Column **columns = NULL;
-        _cleanup_(freep)
-        char *unknown = NULL;
+        _cleanup_(freep) char *unknown = NULL;
         int r = output_columns(verb->columns, ctl->output.columns_wanted, &columns, &unknown);
         if (r == OUTPUT_NO_COLUMN)
             return ctl_usage(ctl, "--columns", NULL, "no column \"%s\"", unknown);
@@ -190,8 +189,7 @@ static void main_open_standard_fds(void)
 
 int main(int argc, char **argv)
 {
-    _cleanup_(ctl_release)
-    Ctl ctl = {0};
+    _cleanup_(ctl_release) Ctl ctl = {0};
 
     main_open_standard_fds();
     int r = main_run(&ctl, argc, argv);

@@ -31,8 +31,7 @@ int option_set_add(OptionSet *set, const Option *table)
 
 const char *option_set_keep(OptionSet *set, char *text_consume)
 {
-    _cleanup_(freep)
-    char *text = text_consume;
+    _cleanup_(freep) char *text = text_consume;
     size_t count = text_list_count(set->texts);
 
     if (!text)
@@ -140,11 +139,9 @@ static void options_tell_wrong(const OptionSet *set, const char *typed, int answ
 
 int options_parse(const OptionSet *set, int argc, char **argv, OptionFlags flags, Given *given, Buffer *wrong)
 {
-    _cleanup_(freep)
-    struct option *longs = calloc(set->count + 1, sizeof(*longs));
+    _cleanup_(freep) struct option *longs = calloc(set->count + 1, sizeof(*longs));
     Buffer letters = {0};
-    _cleanup_(freep)
-    char *short_options = NULL;
+    _cleanup_(freep) char *short_options = NULL;
     int r = 0, at = 1;
 
     if (!longs)

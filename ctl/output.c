@@ -190,8 +190,7 @@ int output_open(const OutputOptions *options, OutputFormat format, const Column 
     *ret = (Output){.options = options, .ops = output_ops(format), .key = key, .type = type};
     if (format == OUTPUT_TABLE) {
         const Column **shown;
-        _cleanup_(freep)
-        char *unknown = NULL;
+        _cleanup_(freep) char *unknown = NULL;
         int r = output_columns(columns, options->columns_wanted, &shown, &unknown);
         if (r != 0)
             return r < 0 ? r : -EINVAL;
@@ -233,8 +232,7 @@ static int column_append(const Column ***columns, size_t *count, const Column *c
 
 int output_columns(const Column *const *columns, const char *wanted, const Column ***ret, char **ret_unknown)
 {
-    _cleanup_(freep)
-    const Column **shown = NULL;
+    _cleanup_(freep) const Column **shown = NULL;
     size_t count = 0;
     int r = 0;
 

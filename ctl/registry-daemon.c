@@ -34,8 +34,7 @@ static void daemon_close(Registry *registry)
 static int daemon_open(const char *where, Registry **ret)
 {
     const char *path = where ? where : getenv("HVSOCK_SOCKET");
-    _cleanup_(registry_closep)
-    Registry *registry = calloc(1, sizeof(Daemon));
+    _cleanup_(registry_closep) Registry *registry = calloc(1, sizeof(Daemon));
 
     if (!registry)
         return -ENOMEM;
@@ -72,8 +71,7 @@ static int daemon_answer(Registry *registry, int answer)
 /* parameters: taken; empty is NULL. */
 static int daemon_call(Registry *registry, const char *method, Buffer *parameters, char **ret_reply)
 {
-    _cleanup_(freep)
-    char *text = NULL;
+    _cleanup_(freep) char *text = NULL;
 
     if (parameters) {
         int r = buffer_take(parameters, &text, NULL);
@@ -120,8 +118,7 @@ static int daemon_sequence(Registry *registry, const char *method, Buffer *param
                            RegistryVisitor visitor, void *userdata)
 {
     Sequence sequence = {.key = key, .visitor = visitor, .userdata = userdata};
-    _cleanup_(freep)
-    char *text = NULL;
+    _cleanup_(freep) char *text = NULL;
 
     if (parameters) {
         int r = buffer_take(parameters, &text, NULL);

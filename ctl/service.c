@@ -172,8 +172,7 @@ static const Column *const lease_columns[] = {
 static void show_line(const OutputOptions *options, const char *label, const char *value, const char *colour)
 {
     size_t size = strlen(label);
-    _cleanup_(freep)
-    char *plain = strdup(value);
+    _cleanup_(freep) char *plain = strdup(value);
 
     if (!plain)
         return;
@@ -207,8 +206,7 @@ static int show_map(const OutputOptions *options, const char *prefix, json_t *ma
 
     json_object_foreach(map, key, value)
     {
-        _cleanup_(freep)
-        char *label = NULL;
+        _cleanup_(freep) char *label = NULL;
         r = asprintf(&label, "%s%s", prefix, key) < 0 ? -ENOMEM : show_value(options, label, value);
         if (r < 0)
             break;
@@ -238,8 +236,7 @@ static int show_table(const OutputOptions *options, const char *title, const Col
                       const json_t *array)
 {
     OutputOptions plain = *options;
-    _cleanup_(output_release)
-    Output output = {0};
+    _cleanup_(output_release) Output output = {0};
 
     if (json_array_size(array) == 0)
         return 0;

@@ -40,8 +40,7 @@ const Verb *verb_find(const Verb *const *table, const char *name)
 
 int verb_options(const Verb *verb, OptionSet *ret)
 {
-    _cleanup_(option_set_release)
-    OptionSet set = {0};
+    _cleanup_(option_set_release) OptionSet set = {0};
     int r = option_set_add(&set, verb->options);
 
     if (r >= 0 && verb->fields)

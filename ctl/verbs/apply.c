@@ -50,8 +50,7 @@ static bool apply_tell_place(const Registry *registry, const Applied *applied)
     const char *reason = json_string_value(json_object_get(parameters, "reason"));
     const char *hint = json_string_value(json_object_get(parameters, "hint"));
     const FilePlace *place = field && reason ? applied_find(applied, field, &rest) : NULL;
-    _cleanup_(problems_release)
-    Problems problems = {0};
+    _cleanup_(problems_release) Problems problems = {0};
 
     if (place) {
         problems_add(&problems, rest, hint, "%s", reason);
@@ -68,8 +67,7 @@ static int apply_send(Ctl *ctl, const Applied *applied)
     const Document document = {.services = (ServiceContext **)applied->services,
                                .machines = (MachineContext **)applied->machines};
     bool dry_run = given_has(&ctl->given, "dry-run");
-    _cleanup_(freep)
-    char *reply = NULL;
+    _cleanup_(freep) char *reply = NULL;
     Registry *registry;
 
     int r = ctl_open(ctl, &registry);
@@ -88,12 +86,9 @@ static int apply_send(Ctl *ctl, const Applied *applied)
 
 static int apply_run(Ctl *ctl)
 {
-    _cleanup_(problems_release)
-    Problems problems = {0};
-    _cleanup_(files_release)
-    Files files = {0};
-    _cleanup_(applied_release)
-    Applied applied = {0};
+    _cleanup_(problems_release) Problems problems = {0};
+    _cleanup_(files_release) Files files = {0};
+    _cleanup_(applied_release) Applied applied = {0};
 
     int r = files_load(ctl, false, &problems, &files);
     if (r < 0)

@@ -30,13 +30,11 @@ static void problem_write_json(const Problem *problem, Buffer *text)
 
 static int check_write_json(const Ctl *ctl, const Problems *problems)
 {
-    _cleanup_(output_release)
-    Output output = {0};
+    _cleanup_(output_release) Output output = {0};
     int r = output_open(&ctl->output, OUTPUT_JSON, NULL, NULL, NULL, &output);
 
     for (size_t i = 0; i < problems->count && r >= 0; i++) {
-        _cleanup_(freep)
-        char *text = NULL;
+        _cleanup_(freep) char *text = NULL;
         Buffer json = {0};
         size_t size;
         problem_write_json(&problems->items[i], &json);
@@ -63,9 +61,7 @@ static int check_sum_up(const Files *files, const Problems *problems)
     }
     free(files_records(files, &record_type_ServiceContext, NULL, &services));
     free(files_records(files, &record_type_MachineContext, NULL, &machines));
-    size_t count = (files->declared ? files->declared->file_count : 0) + files->settings_count;
-    printf("%zu file%s, %zu service%s, %zu machine%s: good", count, plural(count), services, plural(services), machines,
-           plural(machines));
+    printf("good: %zu service%s, %zu machine%s", services, plural(services), machines, plural(machines));
     if (warnings > 0)
         printf(", %zu warning%s", warnings, plural(warnings));
     putchar('\n');
@@ -74,10 +70,8 @@ static int check_sum_up(const Files *files, const Problems *problems)
 
 static int check_run(Ctl *ctl)
 {
-    _cleanup_(problems_release)
-    Problems problems = {0};
-    _cleanup_(files_release)
-    Files files = {0};
+    _cleanup_(problems_release) Problems problems = {0};
+    _cleanup_(files_release) Files files = {0};
 
     int r = files_load(ctl, true, &problems, &files);
     if (r < 0)

@@ -92,8 +92,7 @@ static int comparison_add(Comparison *comparison, const char *kind, const char *
 static int record_to_json(const RecordType *type, const void *record, json_t **ret)
 {
     Buffer buffer = {0};
-    _cleanup_(freep)
-    char *text = NULL;
+    _cleanup_(freep) char *text = NULL;
 
     record_write_json(type, record, RECORD_WRITE_ALL, &buffer);
     int r = buffer_take(&buffer, &text, NULL);
@@ -245,8 +244,7 @@ static bool diff_sees_secrets(const Registry *registry)
 
 static int diff_compare(Ctl *ctl, const Files *files)
 {
-    _cleanup_(comparisons_release)
-    Comparison comparisons[2] = {0};
+    _cleanup_(comparisons_release) Comparison comparisons[2] = {0};
     Registry *registry;
     size_t differences = 0;
 
@@ -279,10 +277,8 @@ static int diff_compare(Ctl *ctl, const Files *files)
 
 static int diff_run(Ctl *ctl)
 {
-    _cleanup_(problems_release)
-    Problems problems = {0};
-    _cleanup_(files_release)
-    Files files = {0};
+    _cleanup_(problems_release) Problems problems = {0};
+    _cleanup_(files_release) Files files = {0};
 
     int r = files_load(ctl, false, &problems, &files);
     if (r < 0)

@@ -29,8 +29,7 @@ static int doctor_find(Doctor *doctor, const char *what, const char *mend, const
 static int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *why_format, ...)
 {
     Buffer why = {0};
-    _cleanup_(freep)
-    char *text = NULL, *line = NULL;
+    _cleanup_(freep) char *text = NULL, *line = NULL;
     va_list arguments;
 
     va_start(arguments, why_format);
@@ -83,8 +82,7 @@ static PathState path_look(const char *path)
     if (!S_ISSOCK(status.st_mode) || strlen(path) >= sizeof(address.sun_path))
         return PATH_OTHER;
     strcpy(address.sun_path, path);
-    _cleanup_(fd_closep)
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    _cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return PATH_OTHER;
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN || errno == EPROTOTYPE)
@@ -117,8 +115,7 @@ static bool vsock_has_transport(void)
 
 static int doctor_look_at_path(Doctor *doctor, const char *what, const json_t *listener, const Address *address)
 {
-    _cleanup_(freep)
-    char *path = NULL, *folder = NULL, *mend = NULL;
+    _cleanup_(freep) char *path = NULL, *folder = NULL, *mend = NULL;
     const char *reason = member(listener, "reason");
 
     if (address->transport->listen_path(address, &path) < 0)
@@ -163,8 +160,7 @@ static int doctor_look_at_listener(Doctor *doctor, const char *name, const json_
 {
     const char *state = member(listener, "state"), *uri = member(listener, "address"), *reason = NULL, *hint = NULL;
     bool draining = strcmp(state, "draining") == 0;
-    _cleanup_(freep)
-    char *mend = NULL, *path = NULL;
+    _cleanup_(freep) char *mend = NULL, *path = NULL;
     Address address;
     int r;
 
@@ -210,8 +206,7 @@ static int doctor_on_service(const char *json, size_t size_bytes, void *userdata
         r = doctor_look_at_listener(doctor, name, json_array_get(listeners, i));
     /* What no listener has told: a program that does not start, a machine that is not there. */
     if (r >= 0 && doctor->count == before && (strcmp(state, "failed") == 0 || strcmp(state, "waiting") == 0)) {
-        _cleanup_(freep)
-        char *mend = NULL;
+        _cleanup_(freep) char *mend = NULL;
         r = asprintf(&mend, "hvsockctl show %s", name) < 0
                 ? -ENOMEM
                 : doctor_find(doctor, name, mend, "%s%s%s", state, member(runtime, "reason")[0] ? ": " : "",
@@ -226,8 +221,7 @@ static int doctor_on_service(const char *json, size_t size_bytes, void *userdata
 /* Sockets beside a machine's hybrid one that the daemon does not know and nobody listens on. */
 static int doctor_look_for_stale(Doctor *doctor, const char *what, const char *hybrid)
 {
-    _cleanup_(freep)
-    char *pattern = NULL;
+    _cleanup_(freep) char *pattern = NULL;
     glob_t found = {0};
     int r = 0;
 
@@ -240,8 +234,7 @@ static int doctor_look_for_stale(Doctor *doctor, const char *what, const char *h
         return 0;
     for (size_t i = 0; i < found.gl_pathc && r >= 0; i++) {
         const char *path = found.gl_pathv[i];
-        _cleanup_(freep)
-        char *mend = NULL;
+        _cleanup_(freep) char *mend = NULL;
         if (json_object_get(doctor->paths, path) || path_look(path) != PATH_STALE)
             continue;
         r = asprintf(&mend, "rm %s", path) < 0
@@ -258,8 +251,7 @@ static int doctor_on_machine(const char *json, size_t size_bytes, void *userdata
     Doctor *doctor = userdata;
     json_t *machine = json_loadb(json, size_bytes, 0, NULL);
     const json_t *context = json_object_get(machine, "context");
-    _cleanup_(freep)
-    char *what = NULL;
+    _cleanup_(freep) char *what = NULL;
     int r = asprintf(&what, "machine %s", member(context, "name")) < 0 ? -ENOMEM : 0;
 
     if (r >= 0 && member(context, "hybrid")[0])
@@ -302,8 +294,7 @@ static int doctor_tell_no_daemon(Doctor *doctor, int answer)
 
 static int doctor_look(Doctor *doctor, Registry *registry)
 {
-    _cleanup_(freep)
-    char *status = NULL;
+    _cleanup_(freep) char *status = NULL;
 
     int r = registry->ops->status(registry, &status);
     if (r == 0)

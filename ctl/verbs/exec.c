@@ -3,45 +3,17 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/close_range.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "ctl/ctl.h"
+#include "ctl/descriptors.h"
 
 #define LISTEN_FDS_START 3
 /* One environment string: MAX_ARG_STRLEN, execve(2). */
 #define ENVIRONMENT_MAX_BYTES (128u * 1024)
-
-/* Puts fds[i] at LISTEN_FDS_START + i, close-on-exec cleared. What else is at these numbers is overwritten; one of ours
- * that is there and still to be moved goes out of the way first, so that one number above them all is enough. */
-static int exec_place_fds(int *fds, size_t count)
-{
-    int end = LISTEN_FDS_START + (int)count;
-
-    for (size_t i = 0; i < count; i++) {
-        int target = LISTEN_FDS_START + (int)i;
-        if (fds[i] == target) {
-            if (fcntl(target, F_SETFD, 0) < 0)
-                return -errno;
-            continue;
-        }
-        for (size_t k = i + 1; k < count; k++)
-            if (fds[k] == target) {
-                fds[k] = fcntl(target, F_DUPFD_CLOEXEC, end);
-                if (fds[k] < 0)
-                    return -errno;
-                break;
-            }
-        if (dup2(fds[i], target) < 0)
-            return -errno;
-        close(fds[i]);
-        fds[i] = target;
-    }
-    return 0;
-}
 
 /* NAME or NAME@MACHINE, separated by colons. */
 static int exec_names(const RegistryListener *listeners, size_t count, char **ret)
@@ -58,8 +30,7 @@ static int exec_names(const RegistryListener *listeners, size_t count, char **re
 
 static int exec_set_environment(const Ctl *ctl, const RegistryListener *listeners, size_t count)
 {
-    _cleanup_(freep)
-    char *names = NULL;
+    _cleanup_(freep) char *names = NULL;
     char number[24], pid[24];
 
     int r = exec_names(listeners, count, &names);
@@ -112,8 +83,7 @@ static int exec_become(Ctl *ctl)
 
 static int exec_hand_over(Ctl *ctl, RegistryListener *listeners, size_t count, const struct rlimit *limit)
 {
-    _cleanup_(freep)
-    int *fds = calloc(count + 1, sizeof(*fds));
+    _cleanup_(freep) int *fds = calloc(count + 1, sizeof(*fds));
 
     if (!fds)
         return -ENOMEM;
@@ -122,7 +92,7 @@ static int exec_hand_over(Ctl *ctl, RegistryListener *listeners, size_t count, c
         return r;
     for (size_t i = 0; i < count; i++)
         fds[i] = TAKE_FD(listeners[i].fd);
-    r = exec_place_fds(fds, count);
+    r = descriptors_place(fds, count, LISTEN_FDS_START);
     if (r < 0)
         return r;
     /* What else is open here, also what we were started with, is not for the command. */

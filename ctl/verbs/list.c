@@ -7,8 +7,7 @@
 
 static int list_run(Ctl *ctl)
 {
-    _cleanup_(output_release)
-    Output output = {0};
+    _cleanup_(output_release) Output output = {0};
     Registry *registry;
 
     int r = ctl_open(ctl, &registry);

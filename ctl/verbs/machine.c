@@ -8,12 +8,9 @@
 static int machine_add_run(Ctl *ctl)
 {
     const char *name = ctl->given.operands[0];
-    _cleanup_(freep)
-    char *reply = NULL;
-    _cleanup_(problems_release)
-    Problems problems = {0};
-    _cleanup_(machine_context_freep)
-    MachineContext *context = NULL;
+    _cleanup_(freep) char *reply = NULL;
+    _cleanup_(problems_release) Problems problems = {0};
+    _cleanup_(machine_context_freep) MachineContext *context = NULL;
     Registry *registry;
     pid_t ephemeral_pid = 0;
     void *record;
@@ -47,8 +44,7 @@ static int machine_remove_run(Ctl *ctl)
 
 static int machine_list_run(Ctl *ctl)
 {
-    _cleanup_(output_release)
-    Output output = {0};
+    _cleanup_(output_release) Output output = {0};
     Registry *registry;
 
     int r = ctl_open(ctl, &registry);

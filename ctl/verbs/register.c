@@ -17,12 +17,9 @@ static void register_read_port(Given *given)
 static int register_run(Ctl *ctl)
 {
     const char *name = ctl->given.operands[0];
-    _cleanup_(freep)
-    char *reply = NULL;
-    _cleanup_(problems_release)
-    Problems problems = {0};
-    _cleanup_(service_context_freep)
-    ServiceContext *context = NULL;
+    _cleanup_(freep) char *reply = NULL;
+    _cleanup_(problems_release) Problems problems = {0};
+    _cleanup_(service_context_freep) ServiceContext *context = NULL;
     Registry *registry;
     pid_t ephemeral_pid = 0;
     void *record;

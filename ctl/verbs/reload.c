@@ -6,8 +6,7 @@
 
 static int reload_run(Ctl *ctl)
 {
-    _cleanup_(freep)
-    char *reply = NULL;
+    _cleanup_(freep) char *reply = NULL;
     Registry *registry;
 
     int r = ctl_open(ctl, &registry);

@@ -10,8 +10,7 @@
 static int show_run(Ctl *ctl)
 {
     const char *name = ctl->given.operands[0], *service;
-    _cleanup_(freep)
-    char *reply = NULL;
+    _cleanup_(freep) char *reply = NULL;
     Registry *registry;
     size_t size;
 

@@ -56,8 +56,7 @@ static int status_print(const Ctl *ctl, const char *reply)
 
 static int status_run(Ctl *ctl)
 {
-    _cleanup_(freep)
-    char *reply = NULL;
+    _cleanup_(freep) char *reply = NULL;
     Registry *registry;
 
     int r = ctl_open(ctl, &registry);

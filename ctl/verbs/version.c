@@ -7,8 +7,7 @@
 
 static int version_run(Ctl *ctl)
 {
-    _cleanup_(freep)
-    char *status = NULL;
+    _cleanup_(freep) char *status = NULL;
     Registry *registry;
     const char *daemon = NULL;
     size_t size = 0;

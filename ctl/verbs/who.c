@@ -88,8 +88,7 @@ static int who_run(Ctl *ctl)
 {
     const char *text = ctl->given.operands[0];
     Question question = {.query.machine = given_value(&ctl->given, "machine", NULL)};
-    _cleanup_(output_release)
-    Output output = {0};
+    _cleanup_(output_release) Output output = {0};
     Registry *registry;
 
     int r = who_read(ctl, text, &question);
