@@ -181,7 +181,7 @@ static const char *check_sddl(const char *text)
         at += 2;
         if (*found == 'O' || *found == 'G') {
             size_t sid = strspn(at, UPPER DIGITS "-");
-            /* The next part's letter belongs to no SID. */
+            /* The next part's letter does not belong to this one, here and below. */
             if (at[sid] == ':' && sid > 0)
                 sid--;
             if (sid < 2)
@@ -189,7 +189,8 @@ static const char *check_sddl(const char *text)
             at += sid;
             continue;
         }
-        at += strspn(at, "PARINO_CESL"); /* P, AR, AI, NO_ACCESS_CONTROL */
+        size_t flags = strspn(at, UPPER "_"); /* P, AR, AI, NO_ACCESS_CONTROL */
+        at += flags - (at[flags] == ':' && flags > 0);
         while (*at == '(') {
             size_t entry = strcspn(at + 1, "()");
             if (at[1 + entry] != ')')
