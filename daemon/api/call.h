@@ -45,6 +45,8 @@ struct Call {
     /* A sequence of replies: renders the parameters of the next one. */
     int (*next)(Call *call, Buffer *reply, FdList *fds); /* SequenceStep or -errno */
     bool endless;           /* every reply has `continues` */
+    /* Listeners of a service have changed; true: there may be more to tell. NULL: of no interest. */
+    bool (*on_listeners)(Call *call, const char *service);
     bool has_held;
     Buffer held;            /* rendered, and kept back until it is known whether it is the last */
     FdList held_fds;

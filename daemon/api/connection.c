@@ -104,7 +104,7 @@ static int connection_answer(Connection *connection, Call *call)
     if (r < 0)
         return r;
     /* Also a write that was refused: because of one, it may be, whose own commit can still fail. */
-    if (call->method && call->method->flags & METHOD_WRITE && (call->finish || server->turn.count > 0))
+    if (call->method && call->method->flags & METHOD_WRITE && (r == 0 || server->turn.count > 0))
         return turn_add(server, call);
     if (call->oneway)
         return 0;

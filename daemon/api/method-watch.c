@@ -49,14 +49,21 @@ static int watch_next(Call *call, Buffer *reply, FdList *fds)
     return SEQUENCE_ITEM;
 }
 
+int method_check_watchers(Call *call)
+{
+    const Server *server = call->connection->server;
+    uint32_t max = manager_settings(server->manager)->limits->watchers.value;
+
+    return server->watcher_count >= max ? failure_limit_reached(&call->failure, "watchers", max) : 0;
+}
+
 int method_watch(Call *call, Buffer *reply)
 {
-    Server *server = call->connection->server;
-    uint32_t watchers_max = manager_settings(server->manager)->limits->watchers.value;
-    uint64_t now = manager_event_sequence(server->manager);
+    uint64_t now = manager_event_sequence(call->connection->server->manager);
 
-    if (call->more && server->watcher_count >= watchers_max)
-        return failure_limit_reached(&call->failure, "watchers", watchers_max);
+    int r = call->more ? method_check_watchers(call) : 0;
+    if (r != 0)
+        return r;
     uint64_t *sequence = malloc(sizeof(*sequence));
     if (!sequence)
         return -ENOMEM;

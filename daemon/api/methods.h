@@ -33,6 +33,8 @@ int method_begin_write(Call *call, const char *name);
 int method_render_service(Call *call, Service *service, Buffer *reply);
 /* On an entry to one service: any other is NotAllowed. As handlers do. */
 int method_check_entry(Call *call, const char *name);
+/* One more that is told of things as they happen: is there room? As handlers do. */
+int method_check_watchers(Call *call);
 
 /* Handlers, one file a group. */
 int method_get_info(Call *call, Buffer *reply);

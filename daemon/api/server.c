@@ -99,9 +99,20 @@ static void server_on_events(void *userdata)
     Connection *connection;
 
     LIST_FOREACH(connection, &server->watchers, watchers)
-        server_make_ready(server, connection);
+        if (!connection->sequence->on_listeners)
+            server_make_ready(server, connection);
     if (server->on_events)
         server->on_events(server->userdata);
+}
+
+static void server_on_listeners(const char *service, void *userdata)
+{
+    Server *server = userdata;
+    Connection *connection;
+
+    LIST_FOREACH(connection, &server->watchers, watchers)
+        if (connection->sequence->on_listeners && connection->sequence->on_listeners(connection->sequence, service))
+            server_make_ready(server, connection);
 }
 
 static int server_open_handout(Server *server)
@@ -199,6 +210,7 @@ int server_new(sd_event *event, Manager *manager, const ServerOptions *options, 
     manager_observe(manager, &(ManagerObserver){
         .on_events = server_on_events,
         .on_handout_socket = server_on_handout_socket,
+        .on_listeners = server_on_listeners,
         .userdata = server,
     });
     *ret = TAKE_PTR(server);
