@@ -245,13 +245,13 @@ bool complain_text(Reader *reader, const Place *place, const Field *field, const
 {
     size_t size = strlen(text);
 
-    if (bounded && size < (uint64_t)field->min)
-        return complain_texts(reader, place, false, size == 0 ? "is empty" : "is too short", format ? format->hint : NULL);
-    if (bounded && field->max > 0 && size > (uint64_t)field->max) {
+    bool short_one = bounded && size < (uint64_t)field->min;
+    bool long_one = bounded && field->max > 0 && size > (uint64_t)field->max;
+    if (short_one || long_one) {
         Buffer reason = {0}, hint = {0};
         buffer_append_quoted(&reason, text);
-        buffer_append_text(&reason, " is too long");
-        buffer_printf(&hint, "at most %" PRId64 " bytes would be right", field->max);
+        buffer_append_text(&reason, size == 0 ? " is empty" : short_one ? " is too short" : " is too long");
+        buffer_printf(&hint, "%s %" PRId64 " bytes would be right", short_one ? "at least" : "at most", short_one ? field->min : field->max);
         return complain(reader, place, false, &reason, &hint);
     }
     return complain_format(reader, place, false, format, text);
@@ -323,7 +323,6 @@ bool complain_missing(Reader *reader, const Place *place, const Field *field)
     Buffer reason = {0}, hint = {0};
 
     buffer_append_text(&reason, "is missing");
-    if (field->example)
-        buffer_printf(&hint, "`%s: %s` would be right", field->name, field->example);
+    buffer_printf(&hint, "`%s: %s` would be right", field->name, field->example ? field->example : "…");
     return complain(reader, &here, false, &reason, &hint);
 }
