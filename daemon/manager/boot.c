@@ -133,7 +133,7 @@ static int tie_again(Manager *manager)
     int r = 0;
 
     for (Service *service = registry_next_service(&manager->registry, NULL), *next; service && r == 0; service = next) {
-        next = registry_next_service(&manager->registry, service->context->name);
+        next = registry_service_after(service);
         if (service->ephemeral_pid == 0 ||
             manager_watch_process(manager, service->ephemeral_pid, &service->ephemeral_start_time_ticks, service, NULL) == 0)
             continue;
@@ -181,7 +181,7 @@ int manager_plan_everything(Manager *manager)
     changeset_init(&nothing, manager);
     changeset_machines(&nothing, &machines);
     for (Service *service = registry_next_service(&manager->registry, NULL); service && r == 0;
-         service = registry_next_service(&manager->registry, service->context->name)) {
+         service = registry_service_after(service)) {
         ServiceContext context = *service->context;
         PlanWanted wanted = {0};
         if (service->override != UNSET)
@@ -205,7 +205,7 @@ static void collect_held(Manager *manager, struct ListenerQueue *held)
 
     TAILQ_CONCAT(held, &manager->closing, queue);
     for (Service *service = registry_next_service(&manager->registry, NULL); service;
-         service = registry_next_service(&manager->registry, service->context->name))
+         service = registry_service_after(service))
         while ((listener = service->listeners)) {
             if (listener->planned)
                 TAILQ_REMOVE(&manager->planned, listener, queue);

@@ -377,16 +377,23 @@ static int service_differences(Manager *manager, const Change *change, char ***r
 static int render_fields(Manager *manager, const Change *change, Buffer *text)
 {
     _cleanup_(text_list_freep) char **fields = NULL;
-    int r = change->object == STORED_SERVICE
-                ? service_differences(manager, change, &fields)
-                : record_differences(&record_type_MachineContext, change->old_machine->context, change->machine, &fields);
+    _cleanup_(text_list_freep) char **completed = NULL;
+    bool service = change->object == STORED_SERVICE, first = true;
+    int r = service ? record_differences(&record_type_ServiceContext, change->old_service->context, change->service, &fields)
+                    : record_differences(&record_type_MachineContext, change->old_machine->context, change->machine, &fields);
 
+    if (r == 0 && service)
+        r = service_differences(manager, change, &completed);
     if (r < 0)
         return r;
     buffer_append_text(text, ",\"fields\":[");
     for (size_t i = 0; fields && fields[i]; i++) {
-        if (i > 0)
+        /* What only follows from another field is not told, nor what was spelled out and held anyway. */
+        if (service && !text_list_contains(completed, fields[i]))
+            continue;
+        if (!first)
             buffer_append_char(text, ',');
+        first = false;
         buffer_append_json(text, fields[i]);
     }
     buffer_append_char(text, ']');

@@ -36,6 +36,7 @@ struct Manager {
     Leases *leases;
     uint64_t started_at_us;
 
+    bool booting; /* boot's plan has not run yet */
     bool staged;
     char *lost;                      /* why what was staged in this turn is lost; told when it settles */
     struct ListenerQueue planned;    /* to be bound or changed when the changes settle */

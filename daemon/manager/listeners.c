@@ -170,8 +170,12 @@ static void listener_close(Manager *manager, Listener *listener)
                listener->former_service ? listener->former_service : "?", listener->uri, (int)listener->holders[0]);
 }
 
+/* Told when it is news: at the start nobody watches yet, and what listens as it should is none. */
 void manager_listener_told(Manager *manager, Listener *listener)
 {
+    if (manager->booting && listener->state == LISTENER_LISTENING)
+        return;
+
     const char *name = listener->service->context->name;
 
     switch ((ListenerState)listener->state) {

@@ -120,7 +120,7 @@ int manager_set_settings(Manager *manager, Settings *settings_consume)
     bool default_peers = settings->peers != NULL;
     if (default_peers != manager->default_peers)
         for (Service *service = registry_next_service(&manager->registry, NULL); service;
-             service = registry_next_service(&manager->registry, service->context->name))
+             service = registry_service_after(service))
             registry_touch(&manager->registry, service); /* the handout mode's default is another */
     manager->default_peers = default_peers;
     access_free(manager->access);
@@ -159,6 +159,7 @@ int manager_start(Manager *manager)
     Failure failure = {0};
     int r = open_store(manager);
 
+    manager->booting = true;
     if (r != 0)
         return r;
     r = manager_load(manager);
@@ -182,6 +183,7 @@ int manager_start(Manager *manager)
         return r;
     if (r > 0)
         manager_run_plan(manager);
+    manager->booting = false;
     log_info("%zu services, %zu machines", manager->registry.service_count, manager->registry.machine_count);
     return 0;
 }
@@ -189,7 +191,7 @@ int manager_start(Manager *manager)
 void manager_stop(Manager *manager)
 {
     for (Service *service = registry_next_service(&manager->registry, NULL); service;
-         service = registry_next_service(&manager->registry, service->context->name))
+         service = registry_service_after(service))
         for (Listener *listener = service->listeners; listener; listener = listener->next)
             if (listener->fd >= 0)
                 bind_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);

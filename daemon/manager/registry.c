@@ -112,6 +112,11 @@ Service *registry_next_service(Registry *registry, const char *after)
     return service;
 }
 
+Service *registry_service_after(Service *service)
+{
+    return ServicesByName_RB_NEXT(service);
+}
+
 Service *registry_next_service_with_guid(Registry *registry, const Guid *guid, const char *after)
 {
     ServiceContext context = {.name = (char *)(uintptr_t)(after ? after : "")};

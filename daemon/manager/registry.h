@@ -145,6 +145,8 @@ void registry_release(Registry *registry);
 
 Service *registry_find_service(Registry *registry, const char *name);
 Service *registry_next_service(Registry *registry, const char *after);
+/* The same without a search: service must be in the registry. */
+Service *registry_service_after(Service *service);
 /* The first with this GUID after a name (NULL: the first at all). */
 Service *registry_next_service_with_guid(Registry *registry, const Guid *guid, const char *after);
 Machine *registry_find_machine(Registry *registry, const char *name);

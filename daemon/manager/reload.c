@@ -237,7 +237,7 @@ static int reload_compare(Reload *reload)
         return r;
     }
     for (Service *service = registry_next_service(&manager->registry, NULL); service && r == 0;
-         service = registry_next_service(&manager->registry, service->context->name))
+         service = registry_service_after(service))
         if (service->origin->kind == STORED_FILE)
             r = reload_remove(reload, true, service->context->name);
     for (Machine *machine = registry_next_machine(&manager->registry, NULL); machine && r == 0;

@@ -93,6 +93,8 @@ int address_key(const Address *address, char **ret_key)
     if (!address->has_port)
         return -EINVAL;
     Buffer key = {0};
-    buffer_printf(&key, "%s:%u", transport->name, address->port);
+    buffer_append_text(&key, transport->name);
+    buffer_append_char(&key, ':');
+    buffer_append_number(&key, address->port);
     return buffer_take(&key, ret_key, NULL);
 }
