@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which processes hold a socket, by its inode, from /proc/PID/fd (proc(5)). Sees other users' processes only with the right
- * to (CAP_SYS_PTRACE, or root). Costs a walk over /proc: for errors and for what is draining, never on the way of a call. */
+/* Which processes hold a socket, by its inode, from /proc/PID/fd (proc(5)). Sees other users' processes only with the
+ * right to (CAP_SYS_PTRACE, or root). Costs a walk over /proc: for errors and for what is draining, never on the way of
+ * a call. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,10 +11,13 @@
 
 #include "schema/base/process.h"
 
-/* All holders of any of these inodes but ourselves; at most max. -errno. */
+/* All holders of any of these inodes but ourselves; at most max. None: *ret_pids is NULL. -errno. */
 int holders_find(const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count);
 /* The inode of a socket; 0 where it cannot be told. */
 uint64_t holders_inode(int fd);
-/* The inode of the AF_VSOCK listener on this port in our network namespace, by vsock_diag (what `ss --vsock` reads); 0: none,
- * or not to be had. */
+/* The inode of the AF_VSOCK listener on this port in our network namespace, by vsock_diag (what `ss --vsock` reads); 0:
+ * none, or not to be had. */
 uint64_t holders_vsock_inode(uint32_t port);
+/* The inode of the unix socket that is bound to this file, in our network namespace, by unix_diag (`ss -x`); 0
+ * likewise. */
+uint64_t holders_unix_inode(uint64_t device, uint64_t file_inode);

@@ -250,6 +250,10 @@ static int listener_run(Manager *manager, Listener *listener)
             .user = listener->user,
             .group = listener->group,
             .mode = listener->mode,
+            .known_holders = listener->holders,
+            .known_holder_count = listener->holder_count,
+            .device = listener->device,
+            .inode = listener->inode,
         };
         if (listener->fd >= 0)
             r = bind_change(&request, listener->fd, listener->path, &result);

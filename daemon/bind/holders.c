@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The walk over /proc that finds who holds sockets; nothing is kept. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "daemon/bind/holders.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/fd.h"
+#include "schema/base/text.h"
+
+typedef struct Pids {
+    pid_t *items;
+    size_t count, capacity;
+} Pids;
+
+static inline void closedirp(DIR **folder)
+{
+    if (*folder)
+        closedir(*folder);
+}
+
+static int inode_compare(const void *a, const void *b)
+{
+    const uint64_t *left = a, *right = b;
+
+    return *left == *right ? 0 : *left < *right ? -1 : 1;
+}
+
+static int pids_add(Pids *pids, pid_t pid)
+{
+    if (pids->count == pids->capacity) {
+        size_t capacity = pids->capacity ? pids->capacity * 2 : 8;
+        pid_t *items = reallocarray(pids->items, capacity, sizeof(*items));
+        if (!items)
+            return -ENOMEM;
+        pids->items = items;
+        pids->capacity = capacity;
+    }
+    pids->items[pids->count++] = pid;
+    return 0;
+}
+
+/* `socket:[12345]` */
+static bool is_wanted(int folder_fd, const char *name, const uint64_t *inodes, size_t inode_count)
+{
+    char target[64];
+    uint64_t inode;
+    ssize_t size = readlinkat(folder_fd, name, target, sizeof(target));
+    static const char prefix[] = "socket:[";
+    size_t prefix_size = sizeof(prefix) - 1;
+
+    if (size <= (ssize_t)prefix_size || size == (ssize_t)sizeof(target) || memcmp(target, prefix, prefix_size) != 0)
+        return false;
+    return text_to_number_sized(target + prefix_size, (size_t)size - prefix_size - 1, UINT64_MAX, &inode) &&
+           bsearch(&inode, inodes, inode_count, sizeof(*inodes), inode_compare);
+}
+
+/* Not being allowed to look, or a process that has ended, is the same as finding nothing. */
+static bool process_holds(int proc_fd, const char *pid, const uint64_t *inodes, size_t inode_count)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "%.20s/fd", pid);
+    _cleanup_(fd_closep) int fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    _cleanup_(closedirp) DIR *folder = fdopendir(fd);
+    if (!folder)
+        return false;
+    TAKE_FD(fd);
+    for (struct dirent *entry; (entry = readdir(folder));)
+        if (entry->d_name[0] != '.' && is_wanted(dirfd(folder), entry->d_name, inodes, inode_count))
+            return true;
+    return false;
+}
+
+int holders_find(const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count)
+{
+    _cleanup_(freep) uint64_t *sorted = malloc((inode_count ? inode_count : 1) * sizeof(*sorted));
+    _cleanup_(closedirp) DIR *proc = opendir("/proc");
+    Pids pids = {0};
+
+    if (!sorted)
+        return -ENOMEM;
+    if (!proc)
+        return -errno;
+    memcpy(sorted, inodes, inode_count * sizeof(*sorted));
+    qsort(sorted, inode_count, sizeof(*sorted), inode_compare);
+    for (struct dirent *entry; pids.count < max && (entry = readdir(proc));) {
+        uint64_t pid;
+        if (!text_to_number(entry->d_name, INT32_MAX, &pid) || (pid_t)pid == getpid() ||
+            !process_holds(dirfd(proc), entry->d_name, sorted, inode_count))
+            continue;
+        if (pids_add(&pids, (pid_t)pid) < 0) {
+            free(pids.items);
+            return -ENOMEM;
+        }
+    }
+    *ret_pids = pids.items;
+    *ret_count = pids.count;
+    return 0;
+}
+
+uint64_t holders_inode(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Telling a stale socket file from one that somebody serves, without disturbing who serves it, and removing no other.
+ *
+ * The file is held by an O_PATH descriptor, and asked by connecting a datagram socket to it: the kernel first looks
+ * whether any socket is bound to that inode (none: ECONNREFUSED), and then whether its type fits (EPROTOTYPE). So a
+ * stream or seqpacket server never sees the question, not even as a connection that ends at once; one that is bound but
+ * does not listen yet is not taken for dead, as a stream connect would; and a full backlog does not matter.
+ * (*measured*; unix_find_bsd() of net/unix/af_unix.c.) A socket file that no socket is bound to can never be served
+ * again: it is stale for good.
+ *
+ * Two daemons may find the same file stale. So it is first moved aside, which is atomic, and removed only if what was
+ * moved is what was asked: our descriptor keeps its inode number from being used again. If another was quicker, and it
+ * is its new socket that was moved, it goes back where it was. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "daemon/bind/holders.h"
+#include "daemon/bind/occupant.h"
+#include "daemon/bind/result.h"
+#include "schema/base/fd.h"
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE (1 << 0)
+#endif
+
+/* 0: connected. The file is named by its descriptor: whatever the path leads to by now, this file is meant. */
+static int connect_to_file(int socket_fd, int file_fd)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+
+    snprintf(name.sun_path, sizeof(name.sun_path), "/proc/self/fd/%d", file_fd);
+    return connect(socket_fd, (const struct sockaddr *)&name, sizeof(name)) < 0 ? -errno : 0;
+}
+
+/* 1: some socket is bound to it; 0: none; -errno: cannot be told. */
+static int is_bound(int file_fd)
+{
+    _cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return -errno;
+    int r = connect_to_file(fd, file_fd);
+    if (r == 0 || r == -EPROTOTYPE || r == -EPERM) /* EPERM: a datagram socket that talks to another alone */
+        return 1;
+    return r == -ECONNREFUSED ? 0 : r;
+}
+
+/* Whom the kernel noted when the socket began to listen. The server sees a connection that ends at once, so this comes
+ * last. */
+static pid_t listener_by_connecting(int file_fd)
+{
+    static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
+    struct ucred peer;
+    socklen_t size_bytes = sizeof(peer);
+
+    for (size_t i = 0; i < ELEMENTS_OF(types); i++) {
+        _cleanup_(fd_closep) int fd = socket(AF_UNIX, types[i] | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+            return 0;
+        int r = connect_to_file(fd, file_fd);
+        if (r == -EPROTOTYPE)
+            continue;
+        return r == 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size_bytes) == 0 ? peer.pid : 0;
+    }
+    return 0;
+}
+
+static void served(const BindRequest *request, const Place *place, int file_fd, const struct stat *status,
+                   BindResult *result)
+{
+    _cleanup_(buffer_release) Buffer names = {0};
+    uint64_t inode = 0;
+
+    if (request->known_holder_count == 0)
+        inode = holders_unix_inode(status->st_dev, status->st_ino);
+    result_find_holders(result, request, &inode, inode > 0);
+    if (result->holder_count == 0) {
+        pid_t pid = listener_by_connecting(file_fd);
+        if (pid > 0 && pid != getpid() && (result->holders = calloc(1, sizeof(pid_t))))
+            result->holders[result->holder_count++] = pid;
+    }
+    if (result_name_holders(result, &names) && !names.failed)
+        result_set(result, BIND_WAITING, EADDRINUSE, "%s is served by %s", place->path, names.data);
+    else
+        result_set(result, BIND_WAITING, EADDRINUSE,
+                   "%s is served by a process that hvsockd may not see, or by another service of its own", place->path);
+    result_watch(result, place->folder);
+}
+
+static void no_socket(const Place *place, const struct stat *status, BindResult *result)
+{
+    const char *what = S_ISREG(status->st_mode)    ? "a regular file"
+                       : S_ISDIR(status->st_mode)  ? "a folder"
+                       : S_ISLNK(status->st_mode)  ? "a symbolic link"
+                       : S_ISFIFO(status->st_mode) ? "a pipe"
+                                                   : "a device";
+
+    result_set(result, BIND_FAILED, EADDRINUSE,
+               "%s is %s, and only stale sockets are replaced; remove it, or take another path", place->path, what);
+}
+
+/* Beside the name, with a name of its own. */
+static bool aside_name(const Place *place, char name[static PATH_MAX])
+{
+    uint64_t number;
+    size_t folder_bytes = place->name == place->path ? place->folder_length + 1 : 0;
+
+    if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != (ssize_t)sizeof(number))
+        number = (uint64_t)getpid();
+    int size = snprintf(name, PATH_MAX, "%.*s.hvsockd-stale-%016llx", (int)folder_bytes, place->path,
+                        (unsigned long long)number);
+    return size > 0 && size < PATH_MAX;
+}
+
+/* 0: removed, or gone, or another's by now: look again. -errno. */
+static int remove_stale(const Place *place, const struct stat *stale)
+{
+    char aside[PATH_MAX];
+    struct stat status;
+
+    if (!aside_name(place, aside))
+        return -ENAMETOOLONG;
+    if (renameat2(place->fd, place->name, place->fd, aside, RENAME_NOREPLACE) < 0) {
+        if (errno == ENOENT)
+            return 0;
+        if (errno != EINVAL && errno != ENOSYS)
+            return -errno;
+        /* A file system that cannot: then looking and removing are two steps, with nothing between them. */
+        if (fstatat(place->fd, place->name, &status, AT_SYMLINK_NOFOLLOW) < 0 || status.st_dev != stale->st_dev ||
+            status.st_ino != stale->st_ino)
+            return 0;
+        return unlinkat(place->fd, place->name, 0) < 0 && errno != ENOENT ? -errno : 0;
+    }
+    if (fstatat(place->fd, aside, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        (status.st_dev != stale->st_dev || status.st_ino != stale->st_ino) &&
+        (renameat2(place->fd, aside, place->fd, place->name, RENAME_NOREPLACE) == 0 || errno != EEXIST))
+        return 0;
+    return unlinkat(place->fd, aside, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+bool occupant_clear(const BindRequest *request, const Place *place, BindResult *result)
+{
+    _cleanup_(fd_closep) int file_fd = openat(place->fd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat status;
+
+    if (file_fd < 0 && errno == ENOENT)
+        return true;
+    if (file_fd < 0 || fstat(file_fd, &status) < 0) {
+        place_failed(place, "looked at", errno, result);
+        return false;
+    }
+    if (!S_ISSOCK(status.st_mode)) {
+        no_socket(place, &status, result);
+        return false;
+    }
+    int bound = is_bound(file_fd);
+    if (bound > 0) {
+        served(request, place, file_fd, &status, result);
+        return false;
+    }
+    if (bound < 0) {
+        if (!result_set_resources(result, -bound)) {
+            result_set(
+                result, BIND_WAITING, EADDRINUSE,
+                "%s is a socket of uid %u, and whether somebody serves it cannot be told: %s; remove it if nobody does",
+                place->path, (unsigned)status.st_uid, strerror(-bound));
+            result_watch(result, place->folder);
+        }
+        return false;
+    }
+    int r = remove_stale(place, &status);
+    if (r == 0)
+        return true;
+    if (r == -EPERM || r == -EACCES) {
+        result_set(
+            result, BIND_WAITING, -r,
+            "%s is a stale socket of uid %u, which uid %u may not remove from %s; remove it, or give the folder to "
+            "uid %u",
+            place->path, (unsigned)status.st_uid, (unsigned)geteuid(), place->folder, (unsigned)geteuid());
+        result_watch(result, place->folder);
+    } else {
+        place_failed(place, "cleared of a stale socket", -r, result);
+    }
+    return false;
+}

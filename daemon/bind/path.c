@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unix sockets at a path: bound, owned, listening, in this order. Keeps nothing.
+ *
+ * A socket file is born with the mode of the socket's own inode less the umask (unix_bind(), fchmod(2) on the socket
+ * sets it; *measured*), so where nothing is to be done about its owner it is right from the first moment. Else it is
+ * born 0600, gets its owner, then its mode. Nobody gets a connection before listen(2), which comes last; a datagram
+ * socket has no such step, and is 0600 until it is right. bind(2) knows no folder descriptor: `/proc/self/fd/N/NAME`
+ * stands for it, which also takes any length of folder; it is used where place.h says that a plain path does not do, as
+ * then `ss -xl` shows the former text. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <linux/sockios.h>
+#include <linux/un.h> /* not sys/un.h beside it: both define sockaddr_un */
+
+#include "daemon/bind/occupant.h"
+#include "daemon/bind/path.h"
+#include "daemon/bind/place.h"
+#include "daemon/bind/result.h"
+#include "schema/base/fd.h"
+#include "schema/base/text.h"
+#include "schema/model/records.h"
+
+#define TRIES_MAX 4 /* against others who bind and clear the same path */
+
+typedef struct Owner {
+    uid_t uid;
+    gid_t gid;
+    bool user_asked, group_asked; /* else it is the folder's, as far as we may */
+    mode_t mode;
+} Owner;
+
+/* An id by name; false: result says so. */
+static bool id_found(int r, const char *kind, const char *name, BindResult *result)
+{
+    if (r == -ESRCH)
+        result_set(result, BIND_FAILED, ESRCH,
+                   "there is no %s %s on this host; a name or number that there is would be right", kind, name);
+    else if (r < 0)
+        result_set(result, BIND_WAITING, -r, "the %s %s cannot be looked up: %s", kind, name, strerror(-r));
+    return r == 0;
+}
+
+static bool owner_find(const BindRequest *request, const Place *place, Owner *ret, BindResult *result)
+{
+    *ret = (Owner){.uid = place->uid, .gid = place->gid, .mode = 0660};
+    if (request->mode) {
+        char *end;
+        unsigned long mode = strtoul(request->mode, &end, 8);
+        if (!*request->mode || *end || mode > 0777) {
+            result_set(result, BIND_FAILED, EINVAL, "%s is no access mode; octal text as 0660 would be right",
+                       request->mode);
+            return false;
+        }
+        ret->mode = (mode_t)mode;
+    }
+    if (request->user) {
+        ret->user_asked = true;
+        if (!id_found(user_find(request->user, &ret->uid, NULL), "user", request->user, result))
+            return false;
+    }
+    if (request->group) {
+        ret->group_asked = true;
+        if (!id_found(group_find(request->group, &ret->gid), "group", request->group, result))
+            return false;
+    }
+    return true;
+}
+
+/* -ENAMETOOLONG: even the last part alone is. */
+static int bind_name(Place *place, struct sockaddr_un *ret)
+{
+    int size, r;
+
+    ret->sun_family = AF_UNIX;
+    if (place->fd == AT_FDCWD && strlen(place->path) >= sizeof(ret->sun_path)) {
+        r = place_hold(place);
+        if (r < 0)
+            return r;
+    }
+    if (place->fd == AT_FDCWD)
+        size = snprintf(ret->sun_path, sizeof(ret->sun_path), "%s", place->path);
+    else
+        size = snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%s", place->fd, place->name);
+    return size < 0 || (size_t)size >= sizeof(ret->sun_path) ? -ENAMETOOLONG : 0;
+}
+
+static int bind_with_mode(int fd, const struct sockaddr_un *name, mode_t mode)
+{
+    if (fchmod(fd, mode) < 0)
+        return -errno;
+    mode_t old_mask = umask(0);
+    int r = bind(fd, (const struct sockaddr *)name, sizeof(*name)) < 0 ? -errno : 0;
+    umask(old_mask);
+    return r;
+}
+
+/* The file that our socket is bound to, O_PATH. The kernel gives it to who has CAP_NET_ADMIN; else it is what stands at
+ * the place, if that can be ours: in somebody else's folder it could have been swapped, but not for a socket of ours
+ * with one name. */
+static int open_own_file(int fd, const Place *place)
+{
+    int file_fd = ioctl(fd, SIOCUNIXFILE);
+    struct stat status;
+
+    if (file_fd >= 0)
+        return file_fd;
+    file_fd = openat(place->fd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (file_fd < 0)
+        return -errno;
+    if (fstat(file_fd, &status) == 0 && S_ISSOCK(status.st_mode) && status.st_nlink == 1 && status.st_uid == geteuid())
+        return file_fd;
+    fd_close(file_fd);
+    return -ESTALE;
+}
+
+static int chown_if_may(int file_fd, uid_t uid, gid_t gid, bool asked)
+{
+    /* EINVAL: an id that our user namespace does not have. */
+    if (fchownat(file_fd, "", uid, gid, AT_EMPTY_PATH) == 0 || (!asked && (errno == EPERM || errno == EINVAL)))
+        return 0;
+    return -errno;
+}
+
+/* The user last: without CAP_FOWNER the mode cannot be set once the file is another's. */
+static bool own(int file_fd, const struct stat *status, const Owner *owner, const char *path, BindResult *result)
+{
+    char link[32];
+    int r = 0;
+
+    if (status->st_gid != owner->gid)
+        r = chown_if_may(file_fd, (uid_t)-1, owner->gid, owner->group_asked);
+    if (r == 0 && (status->st_mode & 07777) != owner->mode) {
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", file_fd); /* fchmod(2) does not take O_PATH */
+        r = chmod(link, owner->mode) < 0 ? -errno : 0;
+    }
+    if (r == 0 && status->st_uid != owner->uid)
+        r = chown_if_may(file_fd, owner->uid, (gid_t)-1, owner->user_asked);
+    if (r < 0)
+        result_set(
+            result, BIND_FAILED, -r,
+            "%s cannot be given to uid %u, gid %u with mode %04o: %s; uid %u needs CAP_CHOWN for that, or socket.user "
+            "and socket.group that are its own",
+            path, (unsigned)owner->uid, (unsigned)owner->gid, (unsigned)owner->mode, strerror(-r), (unsigned)geteuid());
+    return r == 0;
+}
+
+/* Looks at the file that bind(2) made, and sets what is not right about it yet. */
+static bool own_bound(int fd, const Place *place, const Owner *owner, struct stat *ret_status, BindResult *result)
+{
+    _cleanup_(fd_closep) int file_fd = -1;
+    int r = 0;
+
+    if (place->is_ours) /* nobody else can have swapped it */
+        r = fstatat(place->fd, place->name, ret_status, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+    if (!place->is_ours || (r == 0 && (ret_status->st_uid != owner->uid || ret_status->st_gid != owner->gid ||
+                                       (ret_status->st_mode & 07777) != owner->mode))) {
+        file_fd = open_own_file(fd, place);
+        r = file_fd < 0 ? file_fd : fstat(file_fd, ret_status) < 0 ? -errno : 0;
+    }
+    if (r < 0) {
+        result_set(result, BIND_WAITING, -r, "%s was removed or replaced while it was made", place->path);
+        result_watch(result, place->folder);
+        return false;
+    }
+    return file_fd < 0 || own(file_fd, ret_status, owner, place->path, result);
+}
+
+static void remove_if_same(const Place *place, uint64_t device, uint64_t inode)
+{
+    struct stat status;
+
+    if (fstatat(place->fd, place->name, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_dev == device &&
+        status.st_ino == inode && S_ISSOCK(status.st_mode))
+        unlinkat(place->fd, place->name, 0);
+}
+
+/* The socket is bound when this answers true. */
+static bool bind_in_place(const BindRequest *request, int fd, Place *place, mode_t mode, BindResult *result)
+{
+    struct sockaddr_un name;
+    int r = bind_name(place, &name);
+
+    if (r == -ENAMETOOLONG) {
+        result_set(result, BIND_FAILED, ENAMETOOLONG,
+                   "the last part of %s is too long for a socket: some %zu bytes fit; choose a shorter name",
+                   place->path, sizeof(name.sun_path) - sizeof("/proc/self/fd/1234567/"));
+        return false;
+    }
+    for (unsigned tries = 0; r == 0; tries++) {
+        r = bind_with_mode(fd, &name, mode);
+        if (r == 0)
+            return true;
+        if (r == -EADDRINUSE && tries < TRIES_MAX) {
+            if (!occupant_clear(request, place, result))
+                return false;
+            r = 0;
+        }
+    }
+    if (r == -EADDRINUSE) {
+        result_set(result, BIND_WAITING, EADDRINUSE, "%s is bound and removed by others again and again", place->path);
+        result_watch(result, place->folder);
+    } else if (r == -ENOENT && place->fd >= 0 && access("/proc/self/fd", X_OK) < 0) {
+        result_set(result, BIND_FAILED, ENOENT, "/proc is not there, which binding %s safely needs; mount it",
+                   place->path);
+    } else {
+        place_failed(place, "bound", -r, result);
+    }
+    return false;
+}
+
+static void path_bind(const BindRequest *request, const char *path, BindResult *result)
+{
+    int type = result_socket_type(request);
+    struct stat status;
+    Place place;
+    Owner owner;
+
+    if (!place_open(path, &place, result))
+        return;
+    if (!owner_find(request, &place, &owner, result)) {
+        place_close(&place);
+        return;
+    }
+    _cleanup_(fd_closep) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        if (!result_set_resources(result, errno))
+            result_set(result, BIND_FAILED, errno, "no unix socket can be made: %s", strerror(errno));
+        place_close(&place);
+        return;
+    }
+    bool born_right = owner.uid == geteuid() && owner.gid == getegid();
+    if (bind_in_place(request, fd, &place, born_right ? owner.mode : owner.mode & 0600, result)) {
+        status.st_ino = 0;
+        if (own_bound(fd, &place, &owner, &status, result)) {
+            if (type != SOCK_DGRAM && listen(fd, (int)request->backlog) < 0)
+                result_set(result, BIND_FAILED, errno, "%s is bound, but listen(2) fails: %s", path, strerror(errno));
+            else if (!(result->path = strdup(path)))
+                result->state = BIND_WAITING; /* without a reason: bind_listener answers -ENOMEM */
+            else
+                result_listening(result, TAKE_FD(fd));
+        }
+        result->device = status.st_dev;
+        result->inode = status.st_ino;
+        if (result->fd < 0 && status.st_ino)
+            remove_if_same(&place, status.st_dev, status.st_ino);
+    }
+    place_close(&place);
+}
+
+void path_bind_address(const BindRequest *request, BindResult *result)
+{
+    const Transport *transport = request->address->transport;
+    _cleanup_(freep) char *path = NULL;
+
+    if (transport->stream_only && request->type != SERVICE_STREAM) {
+        result_set(result, BIND_FAILED, ESOCKTNOSUPPORT, "%s knows the type stream only", transport->name);
+        return;
+    }
+    int r = transport->listen_path(request->address, &path);
+    if (r == -ENOMEM) {
+        result->state = BIND_WAITING; /* without a reason: bind_listener answers -ENOMEM */
+        return;
+    }
+    if (r < 0) {
+        result_set(result, BIND_FAILED, -r, "the address makes no path to listen on: %s", strerror(-r));
+        return;
+    }
+    path_bind(request, path, result);
+}
+
+/* What stands at the path, if it is ours: by device and inode, else by the kernel's word, else by standing in a folder
+ * that nobody else can write to. */
+static int open_ours(const BindRequest *request, int fd, const Place *place, struct stat *ret_status)
+{
+    _cleanup_(fd_closep) int file_fd = openat(place->fd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat own_status;
+
+    if (file_fd < 0 || fstat(file_fd, ret_status) < 0)
+        return -errno;
+    uint64_t device = request->device, inode = request->inode;
+    if (!inode) {
+        _cleanup_(fd_closep) int own_fd = ioctl(fd, SIOCUNIXFILE);
+        if (own_fd >= 0 && fstat(own_fd, &own_status) == 0) {
+            device = own_status.st_dev;
+            inode = own_status.st_ino;
+        }
+    }
+    bool is_ours = inode ? ret_status->st_dev == device && ret_status->st_ino == inode : place->is_ours;
+    return is_ours && S_ISSOCK(ret_status->st_mode) ? TAKE_FD(file_fd) : -ESTALE;
+}
+
+void path_change(const BindRequest *request, int fd, const char *path, BindResult *result)
+{
+    struct stat status;
+    Place place;
+    Owner owner;
+
+    if (!place_open(path, &place, result))
+        return;
+    _cleanup_(fd_closep) int file_fd = -1;
+    if (owner_find(request, &place, &owner, result)) {
+        file_fd = open_ours(request, fd, &place, &status);
+        if (file_fd == -EMFILE || file_fd == -ENFILE)
+            result_set_resources(result, -file_fd);
+        else if (file_fd < 0)
+            result_set(
+                result, BIND_FAILED, -file_fd,
+                "%s is not there any more, or is another's by now; disable and enable the service to bind it anew",
+                path);
+        else
+            own(file_fd, &status, &owner, path, result);
+    }
+    place_close(&place);
+}
+
+void path_remove(const char *path, uint64_t device, uint64_t inode)
+{
+    BindResult ignored = {.fd = -1};
+    Place place;
+
+    if (place_open(path, &place, &ignored)) {
+        remove_if_same(&place, device, inode);
+        place_close(&place);
+    }
+    bind_result_release(&ignored);
+}
