@@ -31,10 +31,10 @@ static void fish_write_leaf(const CompletionLeaf *leaf, Buffer *text)
         if (option->letter)
             buffer_printf(text, " -s %c", option->letter);
         if (option->argument)
-            buffer_append_text(text, " -r");
+            buffer_append_text(text, option->completes == COMPLETES_FILES ? " -r" : " -x");
         fish_write_action(option->completes, option->words, text);
         buffer_append_text(text, " -d '");
-        completion_write_help(option->help, "'\\", text);
+        completion_write_help(option->help, "\\", "\\'", text);
         buffer_append_text(text, "'\n");
     }
     if (leaf->verb->operands) {
@@ -49,7 +49,7 @@ static void fish_write_verbs(const Verb *const *table, const char *parent, Buffe
     for (; *table; table++) {
         buffer_printf(text, "complete -c hvsockctl -n '__hvsockctl_verb%s%s' -a %s -d '", parent[0] ? " " : "", parent,
                       (*table)->name);
-        completion_write_help((*table)->help, "'\\", text);
+        completion_write_help((*table)->help, "\\", "\\'", text);
         buffer_append_text(text, "'\n");
         if ((*table)->verbs)
             fish_write_verbs((*table)->verbs, (*table)->name, text);

@@ -3,6 +3,8 @@
 
 #include "ctl/completion.h"
 
+#define ZSH_QUOTE "'\\''"
+
 static void zsh_write_action(Completes completes, const char *const *words, Buffer *text)
 {
     static const char *const actions[] = {
@@ -32,7 +34,7 @@ static void zsh_write_option(const Option *option, Buffer *text)
     if (option->repeats)
         buffer_append_char(text, '*');
     buffer_printf(text, "--%s%s[", option->name, option->argument ? "=" : "");
-    completion_write_help(option->help, "'[]:\\", text);
+    completion_write_help(option->help, "[]:\\", ZSH_QUOTE, text);
     buffer_append_char(text, ']');
     if (option->argument) {
         buffer_printf(text, ":%s:", option->argument);
@@ -48,7 +50,7 @@ static void zsh_write_leaf(const CompletionLeaf *leaf, Buffer *text)
     buffer_printf(text, "    '%s')\n        _arguments -s", leaf->words);
     for (size_t i = 0; i < leaf->options.count; i++)
         zsh_write_option(&leaf->options.items[i], text);
-    if (verb->operands) {
+    if (verb->operands_max > 0) {
         buffer_printf(text, " \\\n            '*:%s:", verb->operand ? verb->operand : "operand");
         zsh_write_action(verb->operands, verb->operand_words, text);
         buffer_append_char(text, '\'');
@@ -60,7 +62,7 @@ static void zsh_write_verbs(const Verb *const *table, Buffer *text)
 {
     for (; *table; table++) {
         buffer_printf(text, "            '%s:", (*table)->name);
-        completion_write_help((*table)->help, "':\\", text);
+        completion_write_help((*table)->help, ":\\", ZSH_QUOTE, text);
         buffer_append_text(text, "'\n");
     }
 }

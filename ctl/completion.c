@@ -39,15 +39,20 @@ void completion_write_words(const char *const *words, Buffer *text)
         buffer_printf(text, "%s%s", i > 0 ? " " : "", words[i]);
 }
 
-/* Help as one line within quotes: the first sentence, without what the shell would take for its own. */
-void completion_write_help(const char *help, const char *forbidden, Buffer *text)
+void completion_write_help(const char *help, const char *special, const char *quote, Buffer *text)
 {
     const char *end = strstr(help, ". ");
     size_t size = end ? (size_t)(end - help) : strlen(help);
 
     if (!end && size > 0 && help[size - 1] == '.')
         size--;
-    for (size_t i = 0; i < size; i++)
-        if (!strchr(forbidden, help[i]))
-            buffer_append_char(text, help[i]);
+    for (size_t i = 0; i < size; i++) {
+        if (help[i] == '\'') {
+            buffer_append_text(text, quote);
+            continue;
+        }
+        if (strchr(special, help[i]))
+            buffer_append_char(text, '\\');
+        buffer_append_char(text, help[i]);
+    }
 }
