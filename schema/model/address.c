@@ -15,27 +15,33 @@ const Transport *transport_find(const char *name)
     return NULL;
 }
 
+const Transport *transport_of(const char *uri)
+{
+    for (size_t i = 0; transports[i]; i++)
+        if (text_starts_with(uri, transports[i]->scheme))
+            return transports[i];
+    return NULL;
+}
+
 int address_parse(const char *uri, Address *ret, const char **ret_reason, const char **ret_hint)
 {
-    for (size_t i = 0; transports[i]; i++) {
-        const Transport *transport = transports[i];
-        if (!text_starts_with(uri, transport->scheme))
-            continue;
-        Address address = {.transport = transport, .cid = VSOCK_CID_ANY};
-        const char *reason = NULL, *hint = NULL;
-        if (transport->parse(uri + strlen(transport->scheme), &address, &reason, &hint)) {
-            *ret = address;
-            return 0;
-        }
-        address_release(&address);
-        if (!reason)
-            return -ENOMEM;
-        *ret_reason = reason;
-        *ret_hint = hint;
+    Address address = {.transport = transport_of(uri), .cid = VSOCK_CID_ANY};
+    const char *reason = NULL, *hint = NULL;
+
+    if (!address.transport) {
+        *ret_reason = "no transport has URIs that begin so";
+        *ret_hint = "a URI as vsock://:5140, hybrid:///run/v.sock or unix:///run/x.sock, or machine:NAME, would be right";
         return ADDRESS_REFUSED;
     }
-    *ret_reason = "no transport has URIs that begin so";
-    *ret_hint = "vsock://[CID]:PORT, hybrid://PATH, hyperkit://DIR, unix://PATH, hvsock://[VM]/GUID or machine:NAME would be right";
+    if (address.transport->parse(uri + strlen(address.transport->scheme), &address, &reason, &hint)) {
+        *ret = address;
+        return 0;
+    }
+    address_release(&address);
+    if (!reason)
+        return -ENOMEM;
+    *ret_reason = reason;
+    *ret_hint = hint;
     return ADDRESS_REFUSED;
 }
 

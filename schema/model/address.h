@@ -38,6 +38,8 @@ struct Transport {
     bool stream_only;
     bool listens;         /* this host can hold a listener there (hyperv: not on Linux) */
     bool has_path;        /* listeners are files */
+    bool numberless;      /* an address is a place by itself: it needs neither port nor GUID */
+    bool ports_only;      /* knows no GUID that has no port */
 
     /* rest is what follows the scheme. Fills *address; false with a reason (static text, or with what was read in
      * reason_buffer) and a hint where it is refused. */
@@ -58,6 +60,8 @@ extern const Transport transport_hyperv;
 extern const Transport transport_machine;
 
 const Transport *transport_find(const char *name);
+/* Whose URIs begin so; NULL: nobody's. */
+const Transport *transport_of(const char *uri);
 
 /* Any URI form of FACTS, also `vsock:CID:PORT`. Returns 0; ADDRESS_REFUSED with reason and hint (static texts); -ENOMEM.
  * The caller releases *ret. */

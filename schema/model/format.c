@@ -155,8 +155,8 @@ static const char *advise_listen(const char *text)
 
 const Format format_listen = {
     .name = "address",
-    .pattern = "^(vsock|hybrid|hyperkit|unix|machine):",
-    .hint = "vsock://[CID]:PORT, hybrid://PATH, hyperkit://DIR, unix://PATH, machine:NAME or machine:*",
+    .pattern = "^[a-z]+:.",
+    .hint = "a URI as vsock://:5140, hybrid:///run/v.sock or unix:///run/x.sock, machine:NAME or machine:*",
     .check = check_listen,
     .advise = advise_listen,
 };

@@ -64,14 +64,16 @@ static void validate_guid(ServiceContext *service, Problems *problems)
                      "autoPort chooses the port, and with it the GUID, so none can be given");
 }
 
-/* Unless every address is a path of its own. */
+/* Unless every address is a place by itself. */
 static bool needs_number(const ServiceContext *service)
 {
     if (!service->listen || !service->listen[0])
         return true;
-    for (size_t i = 0; service->listen[i]; i++)
-        if (!text_starts_with(service->listen[i], transport_unix.scheme))
+    for (size_t i = 0; service->listen[i]; i++) {
+        const Transport *transport = transport_of(service->listen[i]);
+        if (!transport || !transport->numberless)
             return true;
+    }
     return false;
 }
 
@@ -143,8 +145,11 @@ static void validate_path(const ServiceContext *service, const Address *address,
             problems_add(problems, NULL, "leave the number out of the address, or give that of the service",
                          "the number in this address is not the service's");
     }
-    if (own.has_guid && address->transport == &transport_hyperkit) {
-        problems_add(problems, NULL, "hybrid://PATH, " TEMPLATE_HINT, "hyperkit knows ports only, and the service's GUID has none");
+    if (address->path[0] != '/')
+        problems_add(problems, NULL, "an absolute path would be right", "the path is relative, and so no place that stays");
+    if (own.has_guid && address->transport->ports_only) {
+        problems_add(problems, NULL, "hybrid://PATH, " TEMPLATE_HINT, "%s knows ports only, and the service's GUID has none",
+                     address->transport->name);
         return;
     }
 
@@ -182,7 +187,7 @@ static void validate_address(const ServiceContext *service, const Address *addre
                      "datagrams have no connections, so nothing can tell one machine's from another's");
     if (transport == &transport_vsock)
         validate_vsock(service, address, problems);
-    else if (transport->has_path && transport != &transport_unix)
+    else if (transport->has_path && !transport->numberless)
         validate_path(service, address, problems);
 }
 

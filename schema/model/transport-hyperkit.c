@@ -63,6 +63,7 @@ const Transport transport_hyperkit = {
     .stream_only = true,
     .listens = true,
     .has_path = true,
+    .ports_only = true,
     .parse = hyperkit_parse,
     .format = hyperkit_format,
     .listen_path = hyperkit_listen_path,

@@ -39,6 +39,7 @@ const Transport transport_unix = {
     .help = "A unix socket at this very path, as libkrun and local clients use it. It needs neither port nor GUID.",
     .listens = true,
     .has_path = true,
+    .numberless = true,
     .parse = unix_parse,
     .format = unix_format,
     .listen_path = unix_listen_path,

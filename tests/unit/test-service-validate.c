@@ -69,6 +69,7 @@ static const struct {
     {"{'name':'a','port':5,'type':'dgram','listen':['hyperkit:///x']}", "listen[0]: hyperkit carries streams only, and type is dgram"},
     {"{'name':'a','port':5,'type':'dgram'}", ""},
     {"{'name':'a','port':5,'type':'dgram','listen':['machine:*']}", "listen[0]: datagrams have no connections"},
+    {"{'name':'a','port':5,'listen':['hyperkit:///./x']}", "listen[0]: the path is relative"},
     /* given twice */
     {"{'name':'a','port':5,'listen':['vsock://:5','vsock::5']}", "listen[1]: vsock://:5 is the same listener as one before it"},
     {"{'name':'a','port':5,'listen':['vsock://1:5','vsock://2:5']}", "listen[1]: the same listener as one before it; once would be right; vsock://:PORT listens"},
