@@ -9,9 +9,7 @@ MAN_PAGES := $(wildcard packaging/man/*.[1-8]) $(B)/packaging/man/hvsockd.yaml.5
 docs: $(MAN_PAGES)
 
 # ---- files that name where other files are ----
-MADE := $(B)/packaging/systemd/hvsockd.service $(B)/ctl/libhvsock/hvsock.pc $(addprefix $(B)/completion.,bash zsh fish)
-$(B)/completion.%: $(B)/hvsockctl
-	@$< completion $* > $@
+MADE := $(B)/packaging/systemd/hvsockd.service $(B)/ctl/libhvsock/hvsock.pc
 $(B)/%: %.in $(B)/built-with
 	@mkdir -p $(@D)
 	@sed 's|@PREFIX@|$(PREFIX)|; s|@SBINDIR@|$(SBINDIR)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
@@ -23,7 +21,8 @@ INSTALLED_FILES := $(B)/libhvsock.so.0>$(LIBDIR)/libhvsock.so.0 ctl/libhvsock/hv
   $(foreach m,$(MAN_PAGES),$(m)>$(MANDIR)/man$(lastword $(subst ., ,$(m)))/$(notdir $(m))) \
   $(B)/packaging/systemd/hvsockd.service>$(SYSTEMUNITDIR)/hvsockd.service packaging/systemd/hvsockd.socket>$(SYSTEMUNITDIR)/hvsockd.socket \
   packaging/systemd/sysusers.conf>$(SYSUSERSDIR)/hvsockd.conf packaging/systemd/tmpfiles.conf>$(TMPFILESDIR)/hvsockd.conf \
-  $(B)/completion.bash>$(BASHDIR)/hvsockctl $(B)/completion.zsh>$(ZSHDIR)/_hvsockctl $(B)/completion.fish>$(FISHDIR)/hvsockctl.fish README.md>$(DOCDIR)/README.md \
+  packaging/completion/hvsockctl.bash>$(BASHDIR)/hvsockctl packaging/completion/_hvsockctl>$(ZSHDIR)/_hvsockctl \
+  packaging/completion/hvsockctl.fish>$(FISHDIR)/hvsockctl.fish README.md>$(DOCDIR)/README.md \
   $(foreach e,$(wildcard config/examples/*),$(e)>$(DOCDIR)/examples/$(notdir $(e)))
 INSTALLED_LINKS := libhvsock.so.0>$(LIBDIR)/libhvsock.so
 
