@@ -24,6 +24,7 @@ struct Credentials {
     gid_t *groups;
     size_t group_count;
     bool groups_known;
+    bool has_lease; /* a lease was made for this very process; what of it still lives is the leases' to say */
 };
 
 /* -ENOTCONN: nobody is at the other end. */

@@ -3,6 +3,7 @@
  * loop, which survives exec). A process has one lease a service, however often it acquires. pidfd_open(2). */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
@@ -34,6 +35,8 @@ enum { LEASE_LIMIT = 1 };
 /* 0: made or there already; LEASE_LIMIT: the uid has max_of_uid. pidfd is taken over, also where it fails; pid is its
  * process, in our pid namespace. -errno. */
 int leases_add_consume(Leases *leases, const char *service, int pidfd, pid_t pid, uid_t uid, uint32_t max_of_uid);
+/* This process, which has not ended, has a lease of that service. */
+bool leases_has(Leases *leases, const char *service, pid_t pid);
 /* The first lease of a service, the rest by next_of_service; NULL: none. */
 const Lease *leases_of_service(const Leases *leases, const char *service);
 size_t leases_count(const Leases *leases);

@@ -120,6 +120,13 @@ static int hand_out(Service *service, Handed *handed)
     return 0;
 }
 
+static void mark_handed_out(Service *service)
+{
+    for (Listener *listener = service->listeners; listener; listener = listener->next)
+        if (listener->state == LISTENER_LISTENING)
+            listener->handed_out = true;
+}
+
 static int make_lease(Manager *manager, const Caller *caller, int process_fd, Service *service, Failure *failure)
 {
     const Credentials *credentials = caller->credentials;
@@ -133,12 +140,35 @@ static int make_lease(Manager *manager, const Caller *caller, int process_fd, Se
         return failure_limit_reached(failure, "leasesPerUser", limit);
     if (r < 0)
         return r;
-    for (Listener *listener = service->listeners; listener; listener = listener->next)
-        if (listener->state == LISTENER_LISTENING)
-            listener->handed_out = true;
+    caller->credentials->has_lease = true;
+    mark_handed_out(service);
     registry_touch(&manager->registry, service);
     manager_event(manager, "acquired", service->context->name, NULL, "%s is taken by process %d", service->context->name,
                   (int)credentials->pid);
+    return 0;
+}
+
+static int make_leases(Manager *manager, const Caller *caller, char *const *names, Failure *failure)
+{
+    _cleanup_(fd_closep) int process_fd = -1;
+
+    for (size_t i = 0; names[i]; i++) {
+        Service *service = registry_find_service(&manager->registry, names[i]);
+        /* A process that asks again over the connection that it asked on before has nothing to prove. */
+        if (caller->credentials->has_lease && leases_has(manager->leases, names[i], caller->credentials->pid)) {
+            mark_handed_out(service);
+            continue;
+        }
+        if (process_fd < 0)
+            process_fd = credentials_open_pidfd(caller->credentials);
+        if (process_fd == -ESRCH)
+            return failure_not_allowed(failure, names[i], "the process that connected has ended");
+        if (process_fd < 0)
+            return process_fd;
+        int r = make_lease(manager, caller, process_fd, service, failure);
+        if (r != 0)
+            return r;
+    }
     return 0;
 }
 
@@ -166,15 +196,10 @@ int manager_acquire(Manager *manager, const Caller *caller, char *const *names, 
         if (r != 0)
             return r;
     }
-    _cleanup_(fd_closep) int process_fd = credentials_open_pidfd(caller->credentials);
-    if (process_fd == -ESRCH)
-        return failure_not_allowed(failure, names[0], "the process that connected has ended");
-    if (process_fd < 0)
-        return refuse_resources(failure, process_fd);
     for (size_t i = 0; i < count && r == 0; i++)
         r = hand_out(registry_find_service(&manager->registry, names[i]), &handed);
-    for (size_t i = 0; i < count && r == 0; i++)
-        r = make_lease(manager, caller, process_fd, registry_find_service(&manager->registry, names[i]), failure);
+    if (r == 0)
+        r = make_leases(manager, caller, names, failure);
     if (r != 0) {
         handed_release(&handed);
         return r < 0 ? refuse_resources(failure, r) : r;
