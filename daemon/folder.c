@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hvsockd's own folders: made, and locked for as long as the process lives. flock(2) */
+/* hvsockd's own folder: made, and locked for as long as the process lives. flock(2) */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "daemon/folder.h"
 #include "daemon/log.h"
 #include "schema/base/cleanup.h"
 
-int folder_make(const char *path, mode_t mode)
+static int folder_make(const char *path, mode_t mode)
 {
     _cleanup_(freep) char *copy = strdup(path);
 
@@ -28,16 +28,17 @@ int folder_make(const char *path, mode_t mode)
 }
 
 /* Who has the lock on a file, of /proc/locks; 0: not to be had. proc(5) */
-static int lock_owner(const struct stat *status)
+static int lock_owner(int fd)
 {
     FILE *locks = fopen("/proc/locks", "re");
+    struct stat status;
     char line[256];
     int found = 0;
 
-    while (locks && !found && fgets(line, sizeof(line), locks)) {
+    while (locks && !found && fstat(fd, &status) == 0 && fgets(line, sizeof(line), locks)) {
         int pid;
         unsigned long long inode;
-        if (sscanf(line, "%*d: FLOCK %*s %*s %d %*x:%*x:%llu", &pid, &inode) == 2 && inode == status->st_ino)
+        if (sscanf(line, "%*d: FLOCK %*s %*s %d %*x:%*x:%llu", &pid, &inode) == 2 && inode == status.st_ino)
             found = pid;
     }
     if (locks)
@@ -45,26 +46,26 @@ static int lock_owner(const struct stat *status)
     return found;
 }
 
-int folder_take(const char *path, mode_t mode, const struct stat *other, struct stat *ret_status)
+int folder_take(const char *path, mode_t mode)
 {
     int r = folder_make(path, mode);
     int fd = r < 0 ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (r == 0 && (fd < 0 || fstat(fd, ret_status) < 0))
+    if (r == 0 && fd < 0)
         r = -errno;
     if (r < 0) {
-        log_error("%s: %s; hvsockd needs this folder, another is given with --state or --runtime", path, strerror(-r));
+        log_error("%s: %s; hvsockd needs this folder, or another given with --runtime", path, strerror(-r));
         return r;
     }
-    if (other && other->st_dev == ret_status->st_dev && other->st_ino == ret_status->st_ino)
-        return 0;
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
         return 0; /* fd is kept open on purpose */
     r = -errno;
-    int pid = r == -EWOULDBLOCK ? lock_owner(ret_status) : 0;
+    int pid = r == -EWOULDBLOCK ? lock_owner(fd) : 0;
     if (pid > 0)
-        log_error("%s: another hvsockd runs in this folder, process %d; end it first, or give folders of its own to this one", path, pid);
+        log_error("%s: another hvsockd runs in this folder, process %d; end that one, or choose another with --runtime", path,
+                  pid);
     else
         log_error("%s: another hvsockd runs in this folder (%s)", path, strerror(-r));
+    close(fd);
     return r;
 }

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The folders that hvsockd lives in. */
+/* The folder that hvsockd runs in. */
 #pragma once
 
-#include <sys/stat.h>
 #include <sys/types.h>
 
-/* mkdir -p; what is there stays as it is. -errno. */
-int folder_make(const char *path, mode_t mode);
-/* Makes a folder ours alone: the lock on it ends with the process, however that ends. other: a folder that was taken
- * before and may be the same one, or NULL. -EWOULDBLOCK: another hvsockd has it; -errno. What is wrong was logged. */
-int folder_take(const char *path, mode_t mode, const struct stat *other, struct stat *ret_status);
+/* Makes a folder (mkdir -p; what is there stays as it is), and makes it ours alone: the lock on it ends with the process,
+ * however that ends. -EWOULDBLOCK: another hvsockd has it; -errno. What is wrong was logged. */
+int folder_take(const char *path, mode_t mode);

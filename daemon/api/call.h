@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 #include "daemon/manager/failure.h"
@@ -35,6 +36,7 @@ struct Call {
     const char *name;       /* of the method, in message */
     char *nul_path;         /* the first text with a NUL in it; or NULL */
     bool oneway, more;
+    uint64_t event_sequence; /* the first event that has come with or after it */
     void *arguments;        /* the parameters, as a record of method->parameters */
 
     Failure failure;

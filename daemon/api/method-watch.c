@@ -67,8 +67,9 @@ int method_watch(Call *call, Buffer *reply)
     uint64_t *sequence = malloc(sizeof(*sequence));
     if (!sequence)
         return -ENOMEM;
-    /* One reply alone is the last event that there was. */
-    *sequence = call->more || now == 0 ? now : now - 1;
+    /* Which of two clients is read first in a turn of the loop is chance: what is told begins with the turn, so that nobody
+     * misses the change that he began to watch for. One reply alone is the last event that there was. */
+    *sequence = call->more ? call->event_sequence : now == 0 ? 0 : now - 1;
     call->state = sequence;
     call->state_free = free;
     call->next = watch_next;

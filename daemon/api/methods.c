@@ -104,6 +104,23 @@ static int method_check_access(Call *call)
     return 0;
 }
 
+/* What is not on disk yet is not shown to anybody. */
+static int method_begin(Call *call)
+{
+    Server *server = call->connection->server;
+    unsigned flags = call->method->flags;
+
+    call->event_sequence = server->turn.count > 0 ? server->turn.event_sequence : manager_event_sequence(server->manager);
+    if (!(flags & METHOD_WRITE) || (flags & METHOD_ALONE)) {
+        int r = server_settle(server);
+        if (r < 0)
+            return r;
+    }
+    if (flags & METHOD_WRITE)
+        turn_begin(server);
+    return 0;
+}
+
 int method_call(Call *call, Buffer *reply)
 {
     if (call->failure.code)
@@ -123,12 +140,9 @@ int method_call(Call *call, Buffer *reply)
     r = parameters_read(call);
     if (r != 0)
         return r;
-    /* What is not on disk yet is not shown to anybody. */
-    if (!(call->method->flags & METHOD_WRITE) || (call->method->flags & METHOD_ALONE)) {
-        r = server_settle(call->connection->server);
-        if (r < 0)
-            return r;
-    }
+    r = method_begin(call);
+    if (r < 0)
+        return r;
     reply_begin(reply);
     return call->method->handler(call, reply);
 }
@@ -138,5 +152,9 @@ int method_begin_write(Call *call, const char *name)
     Server *server = call->connection->server;
 
     call_set_about(call, name);
-    return turn_has_subject(server, call->about) ? server_settle(server) : 0;
+    if (!turn_has_subject(server, call->about))
+        return 0;
+    int r = server_settle(server);
+    turn_begin(server);
+    return r;
 }

@@ -47,26 +47,40 @@ static void problems_strip(Problems *problems, const char *parameter)
     }
 }
 
+/* Inside of a record, which has messages of its own; NULL: it is the parameter itself that is wrong. */
+static const Field *problem_record(const RecordType *type, const Problem *problem)
+{
+    const Field *field = type && problem->field ? path_field(type, problem->field) : NULL;
+
+    return field && problem->field[path_first(problem->field)] &&
+                   (field->kind == FIELD_RECORD || field->kind == FIELD_RECORDS)
+               ? field
+               : NULL;
+}
+
 static int parameters_refuse(Call *call, Problems *problems)
 {
     const RecordType *type = call->method->parameters;
     const Problem *first = NULL;
 
-    for (size_t i = 0; i < problems->count && !first; i++)
-        if (!problems->items[i].warning)
-            first = &problems->items[i];
-    if (!first || !first->field)
-        return failure_invalid_parameter(&call->failure, "parameters");
-
-    const Field *field = type ? path_field(type, first->field) : NULL;
-    size_t size_bytes = path_first(first->field);
-    if (field && first->field[size_bytes] && (field->kind == FIELD_RECORD || field->kind == FIELD_RECORDS)) {
-        if (field->kind == FIELD_RECORD)
-            problems_strip(problems, field->name);
-        return failure_invalid_field(&call->failure, problems);
+    for (size_t i = 0; i < problems->count; i++) {
+        const Problem *problem = &problems->items[i];
+        if (problem->warning)
+            continue;
+        if (!problem->field)
+            return failure_invalid_parameter(&call->failure, "parameters");
+        if (!problem_record(type, problem)) {
+            problem->field[path_first(problem->field)] = '\0';
+            return failure_invalid_parameter(&call->failure, problem->field);
+        }
+        first = first ? first : problem;
     }
-    first->field[size_bytes] = '\0';
-    return failure_invalid_parameter(&call->failure, first->field);
+    if (!first)
+        return failure_invalid_parameter(&call->failure, "parameters");
+    const Field *field = problem_record(type, first);
+    if (field->kind == FIELD_RECORD)
+        problems_strip(problems, field->name);
+    return failure_invalid_field(&call->failure, problems);
 }
 
 /* A name that is in no field table, of a method without parameters. */

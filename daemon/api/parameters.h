@@ -7,24 +7,27 @@
 #include "schema/model/field.h"
 #include "schema/model/records.h"
 
-#define INTERFACE_PARAMETERS(F, T) F(T, TEXT, interface, "interface", .required = true)
+/* More than any name or address has; no reason to carry it around. */
+#define PARAMETER_MAX_BYTES 8192
+
+#define INTERFACE_PARAMETERS(F, T) F(T, TEXT, interface, "interface", .required = true, .max = PARAMETER_MAX_BYTES)
 
 #define REGISTER_PARAMETERS(F, T)                                                                                      \
     F(T, RECORD(ServiceContext), service, "service", .required = true)                                                 \
     F(T, NUMBER, ephemeral_process_id, "ephemeralProcessId", .min = 1, .max = INT32_MAX)
 
-#define NAME_PARAMETERS(F, T) F(T, TEXT, name, "name", .required = true)
+#define NAME_PARAMETERS(F, T) F(T, TEXT, name, "name", .required = true, .max = PARAMETER_MAX_BYTES)
 
 #define SET_ENABLED_PARAMETERS(F, T)                                                                                   \
-    F(T, TEXT, name, "name", .required = true)                                                                         \
+    F(T, TEXT, name, "name", .required = true, .max = PARAMETER_MAX_BYTES)                                             \
     F(T, CHOICE, enabled, "enabled", .required = true)
 
 #define LOOKUP_PARAMETERS(F, T)                                                                                        \
-    F(T, TEXT, name, "name")                                                                                           \
+    F(T, TEXT, name, "name", .max = PARAMETER_MAX_BYTES)                                                               \
     F(T, NUMBER, port, "port", .min = 0, .max = UINT32_MAX)                                                            \
-    F(T, TEXT, guid, "guid", .format = &format_guid)                                                                   \
-    F(T, TEXT, address, "address")                                                                                     \
-    F(T, TEXT, machine, "machine")
+    F(T, TEXT, guid, "guid", .format = &format_guid, .max = 64)                                                        \
+    F(T, TEXT, address, "address", .max = PARAMETER_MAX_BYTES)                                                         \
+    F(T, TEXT, machine, "machine", .max = PARAMETER_MAX_BYTES)
 
 #define APPLY_PARAMETERS(F, T)                                                                                         \
     F(T, RECORDS(ServiceContext), services, "services", .required = true)                                              \
@@ -42,8 +45,8 @@
     F(T, NUMBER, ephemeral_process_id, "ephemeralProcessId", .min = 1, .max = INT32_MAX)
 
 #define READ_LOG_PARAMETERS(F, T)                                                                                      \
-    F(T, TEXT, since, "since")                                                                                         \
-    F(T, TEXT, name, "name")
+    F(T, TEXT, since, "since", .max = PARAMETER_MAX_BYTES)                                                             \
+    F(T, TEXT, name, "name", .max = PARAMETER_MAX_BYTES)
 
 RECORD_STRUCT(InterfaceParameters, INTERFACE_PARAMETERS);
 RECORD_STRUCT(RegisterParameters, REGISTER_PARAMETERS);

@@ -276,18 +276,17 @@ int server_listen(Server *server)
 
 void server_sweep(Server *server)
 {
-    if (server_open_handout(server) < 0)
-        return;
-    int copy = fd_duplicate(server->handout_fd);
-    DIR *folder = copy < 0 ? NULL : fdopendir(copy);
+    int fd = openat(server->runtime_fd, HANDOUT_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+
     if (!folder) {
-        fd_close(copy);
+        fd_close(fd);
         return;
     }
     struct dirent *file;
     while ((file = readdir(folder)))
         if (file->d_type == DT_SOCK && !server_find_entry(server, file->d_name) &&
-            unlinkat(server->handout_fd, file->d_name, 0) == 0)
+            unlinkat(dirfd(folder), file->d_name, 0) == 0)
             log_info("%s/" HANDOUT_FOLDER "/%s: removed, the service has no such entry any more", server->runtime_path,
                      file->d_name);
     closedir(folder);

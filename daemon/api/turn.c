@@ -53,6 +53,12 @@ void turn_release(Server *server)
     sd_event_source_disable_unref(TAKE_PTR(server->turn.end));
 }
 
+void turn_begin(Server *server)
+{
+    if (server->turn.count == 0)
+        server->turn.event_sequence = manager_event_sequence(server->manager);
+}
+
 int turn_add(Server *server, Call *call)
 {
     Turn *turn = &server->turn;

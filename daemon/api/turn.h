@@ -22,6 +22,7 @@ struct Turn {
     TAILQ_HEAD(, Call) waiting; /* in the order in which they came */
     size_t count;
     uint64_t began_us;
+    uint64_t event_sequence; /* of the first event that a write of this turn can have made */
     sd_event_source *end;
     bool settling;
 };
@@ -35,6 +36,8 @@ void turn_release(Server *server);
 int turn_add(Server *server, Call *call);
 /* A call is about what an earlier one of this turn is about, and would spoil that one's reply. */
 bool turn_has_subject(const Server *server, const char *subject);
+/* Before a write is staged; the first of a turn begins it. */
+void turn_begin(Server *server);
 bool turn_is_due(const Server *server);
 /* The client has gone: its writes stay, its replies go. */
 void turn_forget(Server *server, const Connection *connection);

@@ -87,6 +87,7 @@ static void fake_stage(Manager *manager)
 {
     manager->staged = true;
     manager->staged_count++;
+    manager->events++; /* told at the commit */
 }
 
 static _unused_ void fake_event(Manager *manager)
@@ -280,6 +281,8 @@ int manager_settle(Manager *manager, Failure *failure)
         manager->staged_max = manager->staged_count;
     manager->staged = false;
     manager->staged_count = 0;
+    if (manager->observer.on_events)
+        manager->observer.on_events(manager->observer.userdata);
     if (!manager->settle_fails)
         return 0;
     manager->settle_fails = false;

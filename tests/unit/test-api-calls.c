@@ -40,6 +40,8 @@ static void test_replies(void **state)
         {CALL("Acquire", "{\"names\":[]}"), ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"names\"}")},
         {CALL("Acquire", "{\"names\":[\"a\",1]}"), ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"names\"}")},
         {CALL("Register", "{\"service\":1}"), ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"service\"}")},
+        {CALL("Register", "{\"service\":{\"name\":5,\"x\":1},\"ephemeralProcessId\":\"1\"}"),
+         ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"ephemeralProcessId\"}")},
         {CALL("Register", "{\"service\":{\"name\":\"c\"},\"ephemeralProcessId\":0}"),
          ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"ephemeralProcessId\"}")},
 
@@ -79,7 +81,7 @@ static void test_invalid_fields(void **state)
         {CALL("Register", "{\"service\":{\"port\":1}}"), "name"},
         {CALL("Register", "{\"service\":{\"name\":\"c\",\"peers\":{\"allow\":[\"web1\",5]}}}"), "peers.allow[1]"},
         {CALL("Register", "{\"service\":{\"name\":\"a\\u0000b\"}}"), "name"},
-        {CALL("Apply", "{\"services\":[{\"name\":\"c\"},{\"name\":\"d\",\"port\":\"x\"}]}"), "services[1].port"},
+        {CALL("Apply", "{\"services\":[{\"name\":\"c\",\"port\":1},{\"name\":\"d\",\"port\":\"x\"}]}"), "services[1].port"},
         {CALL("Apply", "{\"services\":[],\"machines\":[{\"name\":\"m\",\"cid\":-1}]}"), "machines[0].cid"},
         {CALL("AddMachine", "{\"machine\":{\"name\":\"web1\",\"cid\":true}}"), "cid"},
     };

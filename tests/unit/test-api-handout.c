@@ -194,6 +194,41 @@ static void test_watch(void **state)
     client_close(&third);
 }
 
+/* Whichever of the two is read first: what is done in the turn in which somebody begins to watch is told. */
+static void test_watch_in_the_same_turn(void **state)
+{
+    Fixture *fixture = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        Client writer = client_open(fixture), watcher = client_open(fixture);
+        char call[128];
+        snprintf(call, sizeof(call), CALL("Register", "{\"service\":{\"name\":\"s%u\",\"port\":3}}"), i);
+        if (i == 0)
+            client_send(&writer, call);
+        pump(fixture);
+        if (i == 0)
+            assert_non_null(client_next(&writer));
+        client_send(&watcher, WATCH);
+        client_send(&writer, CALL("SetEnabled", "{\"name\":\"s0\",\"enabled\":false}"));
+        pump(fixture);
+        const char *reply = client_next(&watcher);
+        assert_non_null(reply);
+        assert_non_null(strstr(reply, "\"kind\":\"changed\""));
+        assert_null(client_next(&watcher));
+        client_close(&writer);
+        client_close(&watcher);
+        pump(fixture);
+    }
+    /* The writer comes in first. */
+    Client writer = client_open(fixture), watcher = client_open(fixture);
+    client_send(&writer, CALL("Register", "{\"service\":{\"name\":\"t\",\"port\":3}}"));
+    client_send(&watcher, WATCH);
+    pump(fixture);
+    assert_non_null(client_next(&watcher));
+    client_close(&writer);
+    client_close(&watcher);
+}
+
 static mode_t mode_of(const Fixture *fixture, const char *file)
 {
     char path[400];
@@ -283,6 +318,8 @@ static void test_paths(void **state)
 
     /* Left by one that was killed, entries too. */
     close(listen_at(fixture, "io.hvsock.Registry"));
+    snprintf(path, sizeof(path), "%s/handout", fixture->folder);
+    assert_int_equal(mkdir(path, 0755), 0);
     close(listen_at(fixture, "handout/gone"));
     fixture_start(fixture);
     Client client = client_open(fixture);
@@ -365,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_acquire_never_reading, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_follow, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_watch, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_watch_in_the_same_turn, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_handout_entry, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_paths, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_adopted, fixture_setup, fixture_teardown),
