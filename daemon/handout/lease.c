@@ -318,9 +318,9 @@ bool leases_has(Leases *leases, const char *service, pid_t pid)
 {
     Process *process = RB_FIND(Processes, &leases->processes, &(Process){.pid = pid});
     Holding *holding = process ? holding_find(leases, service) : NULL;
+    Entry key = {.holding = holding, .process = process};
 
-    return holding && RB_FIND(Entries, &leases->entries, &(Entry){.holding = holding, .process = process}) &&
-           !process_has_ended(process->pidfd);
+    return holding && RB_FIND(Entries, &leases->entries, &key) && !process_has_ended(process->pidfd);
 }
 
 int leases_add_consume(Leases *leases, const char *service, int pidfd, pid_t pid, uid_t uid, uint32_t max_of_uid)
