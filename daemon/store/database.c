@@ -65,12 +65,24 @@ void database_keep_wal(sqlite3 *database)
 
 /* ---- what went wrong ---- */
 
+/* The system's own word. SQLite does not keep it where a commit fails, but errno is still what the write left. */
+static int system_error(sqlite3 *database)
+{
+    switch (errno) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: /* RLIMIT_FSIZE */
+        return errno;
+    }
+    return sqlite3_system_errno(database);
+}
+
 static int error_of_file(int system_errno, int otherwise)
 {
     switch (system_errno) {
     case ENOSPC:
     case EDQUOT:
-    case EFBIG: /* RLIMIT_FSIZE */
+    case EFBIG:
         return -ENOSPC;
     case EMFILE:
     case ENFILE:
@@ -89,7 +101,7 @@ int database_error(sqlite3 *database)
 {
     if (!database)
         return -ENOMEM;
-    int code = sqlite3_extended_errcode(database), system_errno = sqlite3_system_errno(database);
+    int code = sqlite3_extended_errcode(database), system_errno = system_error(database);
 
     switch (code) {
     case SQLITE_IOERR_NOMEM:
@@ -139,7 +151,7 @@ void database_explain(sqlite3 *database, Buffer *text)
         return;
     }
     buffer_append_text(text, sqlite3_errmsg(database));
-    int primary = sqlite3_errcode(database) & 0xff, system_errno = sqlite3_system_errno(database);
+    int primary = sqlite3_errcode(database) & 0xff, system_errno = system_error(database);
     if ((primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) && system_errno != 0)
         buffer_printf(text, " (%s)", strerror(system_errno));
 
@@ -169,6 +181,7 @@ void database_explain(sqlite3 *database, Buffer *text)
 
 int database_run(sqlite3 *database, const char *sql)
 {
+    errno = 0;
     return sqlite3_exec(database, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : database_error(database);
 }
 
@@ -176,6 +189,7 @@ int database_number(sqlite3 *database, const char *sql, int64_t *ret)
 {
     _cleanup_(statement_freep) sqlite3_stmt *statement = NULL;
 
+    errno = 0;
     if (sqlite3_prepare_v2(database, sql, -1, &statement, NULL) != SQLITE_OK)
         return database_error(database);
     int code = sqlite3_step(statement);
@@ -200,6 +214,7 @@ static int database_quick_check(sqlite3 *database, Buffer *reason)
 {
     _cleanup_(statement_freep) sqlite3_stmt *statement = NULL;
 
+    errno = 0;
     if (sqlite3_prepare_v2(database, "PRAGMA main.quick_check(1)", -1, &statement, NULL) != SQLITE_OK ||
         sqlite3_step(statement) != SQLITE_ROW)
         return database_verdict(database, reason);

@@ -54,7 +54,8 @@ int database_open(const char *path, DatabaseAccess access, sqlite3 **ret);
 void database_keep_wal(sqlite3 *database);
 
 /* The last failure of this connection as -errno: FULL -ENOSPC, IOERR -EIO, READONLY -EROFS, NOMEM -ENOMEM, CANTOPEN the
- * system's own, BUSY -EBUSY, CORRUPT and NOTADB -EUCLEAN. Never 0. database NULL: -ENOMEM. */
+ * system's own, BUSY -EBUSY, CORRUPT and NOTADB -EUCLEAN. Never 0. database NULL: -ENOMEM. errno is to be 0 before the call that
+ * may fail: it says what SQLite does not keep. */
 int database_error(sqlite3 *database);
 /* Appends what it was, and what would help. */
 void database_explain(sqlite3 *database, Buffer *text);

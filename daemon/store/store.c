@@ -69,6 +69,7 @@ static int store_statement(Store *store, StatementId id, sqlite3_stmt **ret)
 /* Of a statement that gives no rows. Its parameters are forgotten afterwards: they are borrowed. */
 static int store_step(Store *store, sqlite3_stmt *statement)
 {
+    errno = 0;
     int r = sqlite3_step(statement) == SQLITE_DONE ? 0 : store_fail_to_write(store);
 
     sqlite3_reset(statement);
