@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What one service should hold on the machines that are known: its addresses, with machine:NAME and machine:* turned into
- * each machine's own transport. A PlanWanted lives as long as its listeners are planned with or held. */
+/* What one service should hold on the machines that are known: its addresses, with machine:NAME and machine:* turned
+ * into each machine's own transport. A PlanWanted lives as long as its listeners are planned with or held. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -133,7 +133,8 @@ static int expansion_add_machine(Expansion *expansion, const MachineContext *mac
     r = address_key(&address, &key);
     if (r < 0)
         return r == -EINVAL ? 0 : r;
-    if (wildcard && machines->shadowed && machines->shadowed(expansion->service->name, machine, key, machines->userdata))
+    if (wildcard && machines->shadowed &&
+        machines->shadowed(expansion->service->name, machine, key, machines->userdata))
         return 0;
     r = expansion_add(expansion, &address, shared ? NULL : machine, wildcard, TAKE_PTR(key));
     if (r >= 0 && shared)
@@ -173,14 +174,15 @@ static int compare_places(const void *a, const void *b, void *userdata)
     return order ? order : (first > second) - (first < second);
 }
 
-/* The first that was given stays, so that it is the same listener whatever machines come and go. It takes what the other
- * adds: all CIDs instead of one, and the machine's owner. */
+/* The first that was given stays, so that it is the same listener whatever machines come and go. It takes what the
+ * other adds: all CIDs instead of one, and the machine's owner. */
 static void listener_merge(PlanWanted *wanted, size_t kept, size_t dropped)
 {
     PlanListener *listener = &wanted->listeners[kept], *other = &wanted->listeners[dropped];
     Address *address = &wanted->addresses[kept], *other_address = &wanted->addresses[dropped];
 
-    if (address->transport == &transport_vsock && address->cid != VSOCK_CID_ANY && other_address->cid == VSOCK_CID_ANY) {
+    if (address->transport == &transport_vsock && address->cid != VSOCK_CID_ANY &&
+        other_address->cid == VSOCK_CID_ANY) {
         Address narrow = *address;
         const char *uri = listener->uri;
         *address = *other_address;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Database files: what is there, a new one, a copy of one. A file that is being made is called PATH.new until it is complete
- * and on disk; what is left of such a one is thrown away by the next attempt. */
+/* Database files: what is there, a new one, a copy of one. A file that is being made is called PATH.new until it is
+ * complete and on disk; what is left of such a one is thrown away by the next attempt. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,8 +76,8 @@ static int database_fill(const char *path, const Migrations *migrations, bool ep
 
     snprintf(identify, sizeof(identify), "PRAGMA application_id = %d", DATABASE_APPLICATION_ID);
     int r = database_open(path, DATABASE_EXCLUSIVE, &database);
-    /* Without auto_vacuum every version of the schema has its tables on the same pages: salvage relies on it. It is synced
-     * as a whole before it gets its name. */
+    /* Without auto_vacuum every version of the schema has its tables on the same pages: salvage relies on it. It is
+     * synced as a whole before it gets its name. */
     if (r >= 0)
         r = database_run(database, "PRAGMA page_size = 4096; PRAGMA auto_vacuum = NONE; PRAGMA synchronous = OFF");
     if (r >= 0)
@@ -137,7 +137,8 @@ int database_copy(sqlite3 *database, const char *path, Buffer *reason)
     if (r < 0)
         return r;
     if (sqlite3_prepare_v2(database, "VACUUM main INTO ?1", -1, &statement, NULL) != SQLITE_OK ||
-        sqlite3_bind_text(statement, 1, uri, -1, SQLITE_STATIC) != SQLITE_OK || sqlite3_step(statement) != SQLITE_DONE) {
+        sqlite3_bind_text(statement, 1, uri, -1, SQLITE_STATIC) != SQLITE_OK ||
+        sqlite3_step(statement) != SQLITE_DONE) {
         r = database_error(database);
         database_explain(database, reason);
     } else {

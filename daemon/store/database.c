@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A connection to one SQLite file, and what its answers mean. It lives as long as its Store, or as a judgement takes. */
+/* A connection to one SQLite file, and what its answers mean: as long as its Store lives, or a judgement takes. */
 
 #include <ctype.h>
 #include <errno.h>
@@ -38,7 +38,8 @@ static int database_configure(sqlite3 *database, DatabaseAccess access)
 {
     sqlite3_busy_timeout(database, BUSY_TIMEOUT_MS);
     sqlite3_db_config(database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    int r = database_run(database, "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF");
+    int r = database_run(database, "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;"
+                                   "PRAGMA trusted_schema = OFF");
     if (r >= 0 && access == DATABASE_EXCLUSIVE)
         r = database_run(database, "PRAGMA locking_mode = EXCLUSIVE");
     return r;
@@ -47,7 +48,8 @@ static int database_configure(sqlite3 *database, DatabaseAccess access)
 int database_open(const char *path, DatabaseAccess access, sqlite3 **ret)
 {
     /* The URI lowers what these flags allow, for this file alone: another can be attached to be written. */
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
+                      SQLITE_OPEN_EXRESCODE;
     _cleanup_(freep) char *uri = NULL;
 
     int r = database_uri(path, access, &uri);

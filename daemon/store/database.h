@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One SQLite file: how it is made, opened, judged and copied, and what SQLite's answers mean. Inside of daemon/store only.
- * sqlite.org/uri.html, wal.html, fileformat2.html, rescode.html. */
+/* One SQLite file: how it is made, opened, judged and copied, and what SQLite's answers mean. Inside of daemon/store
+ * only. sqlite.org/uri.html, wal.html, fileformat2.html, rescode.html. */
 #pragma once
 
 #include <sqlite3.h>
@@ -22,7 +22,7 @@ typedef enum DatabaseAccess {
     DATABASE_WRITE,     /* the file must be there */
     DATABASE_EXCLUSIVE, /* the same, alone: without a -shm file, for a full disk and for salvage */
     DATABASE_READ,
-    DATABASE_FROZEN,    /* reads what nobody writes: no lock, no -wal, no -shm; works in a folder that cannot be written */
+    DATABASE_FROZEN, /* reads what nobody writes: no lock, no -wal, no -shm; works in a folder that cannot be written */
 } DatabaseAccess;
 
 /* What can be told without SQLite, which would take an empty file for a new database and throw its -wal away. */
@@ -54,8 +54,8 @@ int database_open(const char *path, DatabaseAccess access, sqlite3 **ret);
 void database_keep_wal(sqlite3 *database);
 
 /* The last failure of this connection as -errno: FULL -ENOSPC, IOERR -EIO, READONLY -EROFS, NOMEM -ENOMEM, CANTOPEN the
- * system's own, BUSY -EBUSY, CORRUPT and NOTADB -EUCLEAN. Never 0. database NULL: -ENOMEM. errno is to be 0 before the call that
- * may fail: it says what SQLite does not keep. */
+ * system's own, BUSY -EBUSY, CORRUPT and NOTADB -EUCLEAN. Never 0. database NULL: -ENOMEM. errno is to be 0 before the
+ * call that may fail: it says what SQLite does not keep. */
 int database_error(sqlite3 *database);
 /* Appends what it was, and what would help. */
 void database_explain(sqlite3 *database, Buffer *text);

@@ -38,7 +38,8 @@ static bool is_of_boot(sqlite3 *database, const char *boot_id)
     return sqlite3_step(statement) == SQLITE_ROW;
 }
 
-static int ephemeral_judge(const char *path, DatabaseAccess access, const char *boot_id, int *ret_version, sqlite3 **ret, Buffer *reason)
+static int ephemeral_judge(const char *path, DatabaseAccess access, const char *boot_id, int *ret_version,
+                           sqlite3 **ret, Buffer *reason)
 {
     _cleanup_(database_closep) sqlite3 *database = NULL;
     DatabaseFile file;
@@ -82,8 +83,10 @@ static int ephemeral_make(const char *path, const Migrations *migrations, const 
     if (r < 0)
         return r;
     r = database_open(path, DATABASE_EXCLUSIVE, &database);
-    if (r >= 0 && (sqlite3_prepare_v2(database, "INSERT INTO boot (id) VALUES (?1)", -1, &statement, NULL) != SQLITE_OK ||
-                   sqlite3_bind_text(statement, 1, boot_id, -1, SQLITE_STATIC) != SQLITE_OK || sqlite3_step(statement) != SQLITE_DONE))
+    if (r >= 0 &&
+        (sqlite3_prepare_v2(database, "INSERT INTO boot (id) VALUES (?1)", -1, &statement, NULL) != SQLITE_OK ||
+         sqlite3_bind_text(statement, 1, boot_id, -1, SQLITE_STATIC) != SQLITE_OK ||
+         sqlite3_step(statement) != SQLITE_DONE))
         r = database_error(database);
     if (r < 0)
         database_explain(database, reason);
@@ -115,7 +118,8 @@ static int ephemeral_prepare(const char *path, const Migrations *migrations, Buf
         database_close(TAKE_PTR(database));
         rename(path, bad);
         buffer_append_char(reason, '\0');
-        buffer_printf(warning, "%s%s cannot be used, and is %s now: %s. What was registered with --ephemeral is forgotten",
+        buffer_printf(warning,
+                      "%s%s cannot be used, and is %s now: %s. What was registered with --ephemeral is forgotten",
                       warning->size_bytes > 0 ? "; " : "", path, bad, reason->failed ? "out of memory" : reason->data);
         buffer_clear(reason);
     }
@@ -136,7 +140,8 @@ static int attach(sqlite3 *database, const char *path, DatabaseAccess access)
     return 0;
 }
 
-int ephemeral_attach(sqlite3 *database, const char *path, const Migrations *migrations, Buffer *warning, Buffer *trouble)
+int ephemeral_attach(sqlite3 *database, const char *path, const Migrations *migrations, Buffer *warning,
+                     Buffer *trouble)
 {
     _cleanup_(buffer_release) Buffer reason = {0};
 
@@ -150,7 +155,8 @@ int ephemeral_attach(sqlite3 *database, const char *path, const Migrations *migr
                 r = attach(database, path, DATABASE_WRITE);
         }
         if (r >= 0)
-            r = database_run(database, "PRAGMA ephemeral.synchronous = OFF; PRAGMA ephemeral.journal_size_limit = 16777216");
+            r = database_run(database,
+                             "PRAGMA ephemeral.synchronous = OFF; PRAGMA ephemeral.journal_size_limit = 16777216");
         if (r < 0)
             database_explain(database, &reason);
     }

@@ -50,7 +50,8 @@ static int tell_auto_port(sqlite3_stmt *statement, RecordTable table, const Stor
 
     if (!name)
         return -ENOMEM;
-    return visitor->on_auto_port ? visitor->on_auto_port(name, (uint32_t)sqlite3_column_int64(statement, 1), userdata) : 0;
+    return visitor->on_auto_port ? visitor->on_auto_port(name, (uint32_t)sqlite3_column_int64(statement, 1), userdata)
+                                 : 0;
 }
 
 static int load_failed(Store *store, bool ephemeral)
@@ -58,7 +59,8 @@ static int load_failed(Store *store, bool ephemeral)
     return store->lenient ? 0 : store_fail(store, !ephemeral, ephemeral, "cannot be read");
 }
 
-static int load_rows(Store *store, StatementId id, RecordTable table, RowTeller tell, const StoreVisitor *visitor, void *userdata)
+static int load_rows(Store *store, StatementId id, RecordTable table, RowTeller tell, const StoreVisitor *visitor,
+                     void *userdata)
 {
     _cleanup_(statement_freep) sqlite3_stmt *statement = NULL; /* used once in a daemon's life: not kept */
     bool ephemeral = table < TABLE_COUNT && table_is_ephemeral(table);
@@ -88,7 +90,8 @@ int store_load(Store *store, const StoreVisitor *visitor, void *userdata)
     if (alone)
         sqlite3_exec(store->database, "COMMIT", NULL, NULL, NULL);
     /* What was read is in the manager's memory now. */
-    sqlite3_exec(store->database, "PRAGMA main.cache_size = -1024; PRAGMA ephemeral.cache_size = -256", NULL, NULL, NULL);
+    sqlite3_exec(store->database, "PRAGMA main.cache_size = -1024; PRAGMA ephemeral.cache_size = -256", NULL, NULL,
+                 NULL);
     sqlite3_db_release_memory(store->database);
     return r;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lock of a state folder. The file stays; its text is the pid of who has or had the lock, and only there to be told. */
+/* The lock of a state folder. The file stays; its text is the pid of who has or had the lock, and only there to be
+ * told. */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -41,8 +41,8 @@ static int store_open_databases(Store *store, const Migrations *migrations, Buff
     return attached < 0 ? attached : r;
 }
 
-static int store_open_folders(Store *store, const char *state_path, const char *runtime_path, const Migrations *migrations,
-                              Buffer *trouble)
+static int store_open_folders(Store *store, const char *state_path, const char *runtime_path,
+                              const Migrations *migrations, Buffer *trouble)
 {
     store->path = path_with(state_path, "/registry.db");
     store->ephemeral_path = path_with(runtime_path, "/ephemeral.db");
@@ -57,7 +57,8 @@ static int store_open_folders(Store *store, const char *state_path, const char *
     return r < 0 ? r : store_open_databases(store, migrations, trouble);
 }
 
-int store_open_with(const char *state_path, const char *runtime_path, const Migrations *migrations, Store **ret, char **ret_trouble)
+int store_open_with(const char *state_path, const char *runtime_path, const Migrations *migrations, Store **ret,
+                    char **ret_trouble)
 {
     _cleanup_(store_freep) Store *store = calloc(1, sizeof(*store));
     _cleanup_(buffer_release) Buffer trouble = {0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hvsockd --recover. The bad registry.db stays where it is until its successor is complete and on disk as
- * registry.db.recovered; from then on the recovery only has files to rename, and store_open refuses until they are. A Recovery
- * lives as long as store_recover takes. */
+ * registry.db.recovered; from then on the recovery only has files to rename, and store_open refuses until they are. A
+ * Recovery lives as long as store_recover takes. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,10 +21,10 @@ typedef struct Recovery Recovery;
 struct Recovery {
     const Migrations *migrations;
     int lock_fd;
-    char *path;        /* STATE/registry.db */
-    char *copy_path;   /* .salvage: what is read, and may be changed for it */
-    char *new_path;    /* .recovering: what is written */
-    char *done_path;   /* .recovered: complete */
+    char *path;      /* STATE/registry.db */
+    char *copy_path; /* .salvage: what is read, and may be changed for it */
+    char *new_path;  /* .recovering: what is written */
+    char *done_path; /* .recovered: complete */
     Buffer *report;
 };
 
@@ -115,7 +115,8 @@ static int copy_bad(Recovery *recovery)
         return -ENOMEM;
     database_remove(recovery->copy_path);
     /* A -wal whose file is gone still has rows. */
-    int r = file_size_bytes(recovery->path) >= 0 ? file_copy(recovery->path, recovery->copy_path) : file_make(recovery->copy_path);
+    int r = file_size_bytes(recovery->path) >= 0 ? file_copy(recovery->path, recovery->copy_path)
+                                                 : file_make(recovery->copy_path);
     if (r >= 0 && file_size_bytes(wal) > 0)
         r = file_copy(wal, copy_wal);
     return r < 0 ? say(recovery, recovery->copy_path, r) : 0;
@@ -137,10 +138,10 @@ static int write_good(Recovery *recovery, sqlite3 *bad, int version, Buffer *rea
         r = migrations_run(recovery->migrations, good, false, recovery->migrations->count, reason);
     if (r < 0)
         return r;
-    r = sqlite3_wal_checkpoint_v2(good, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK ? 0 : database_error(good);
-    if (r < 0)
-        database_explain(good, reason);
-    return r;
+    if (sqlite3_wal_checkpoint_v2(good, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
+        return 0;
+    database_explain(good, reason);
+    return database_error(good);
 }
 
 static int salvage_into_new(Recovery *recovery, int version, Buffer *reason)
@@ -165,7 +166,9 @@ static int salvage(Recovery *recovery)
     r = database_look(recovery->path, &file);
     if (r < 0)
         return say(recovery, recovery->path, r);
-    int version = file.version >= 1 && file.version <= recovery->migrations->count ? file.version : recovery->migrations->count;
+    int version = recovery->migrations->count;
+    if (file.version >= 1 && file.version < version)
+        version = file.version;
     r = salvage_into_new(recovery, version, &reason);
     if (r >= 0) {
         r = file_put_in_place(recovery->new_path, recovery->done_path);
@@ -173,7 +176,8 @@ static int salvage(Recovery *recovery)
             say(recovery, recovery->done_path, r);
     } else {
         buffer_append_char(&reason, '\0');
-        buffer_printf(recovery->report, "%s cannot be made: %s\n", recovery->new_path, reason.failed ? "out of memory" : reason.data);
+        buffer_printf(recovery->report, "%s cannot be made: %s\n", recovery->new_path,
+                      reason.failed ? "out of memory" : reason.data);
     }
     database_remove(recovery->copy_path);
     if (r < 0)
@@ -205,7 +209,8 @@ static int recover(Recovery *recovery, const char *state_path)
         return 0;
     }
     if (r == STORE_NEWER) {
-        buffer_printf(recovery->report, "%s is of a newer schema version than this hvsockd knows; recover it with the newer hvsockd\n",
+        buffer_printf(recovery->report,
+                      "%s is of a newer schema version than this hvsockd knows; recover it with the newer hvsockd\n",
                       recovery->path);
         return -ENOTSUP;
     }

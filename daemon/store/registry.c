@@ -12,8 +12,9 @@
 static int say_unsound(const char *path, const char *reason, Buffer *trouble)
 {
     buffer_clear(trouble);
-    buffer_printf(trouble, "%s is not sound: %s; nothing was changed. `hvsockd --recover` keeps every row that can be read", path,
-                  reason);
+    buffer_printf(trouble,
+                  "%s is not sound: %s; nothing was changed. `hvsockd --recover` keeps every row that can be read",
+                  path, reason);
     return STORE_UNSOUND;
 }
 
@@ -107,7 +108,8 @@ static DatabaseAccess reading_access(const DatabaseFile *file)
 }
 
 /* That we cannot read it says nothing about its soundness: a newer SQLite may have written it. */
-static int registry_open_newer(const char *path, const Migrations *migrations, const DatabaseFile *file, Registry *ret, Buffer *trouble)
+static int registry_open_newer(const char *path, const Migrations *migrations, const DatabaseFile *file, Registry *ret,
+                               Buffer *trouble)
 {
     const Migrations any_version = {.items = migrations->items, .count = INT32_MAX};
 
@@ -121,12 +123,15 @@ static int registry_open_newer(const char *path, const Migrations *migrations, c
     ret->refusal = STORE_NEWER;
     ret->lenient = true;
     buffer_clear(trouble);
-    buffer_printf(trouble, "%s is of schema version %d, and this hvsockd knows %d: it is only read, and every change is refused; "
-                  "install the newer hvsockd again", path, ret->version, migrations->count);
+    buffer_printf(trouble,
+                  "%s is of schema version %d, and this hvsockd knows %d: it is only read, and every change is "
+                  "refused; install the newer hvsockd again",
+                  path, ret->version, migrations->count);
     return STORE_NEWER;
 }
 
-static int registry_open_read_only(const char *path, const Migrations *migrations, const DatabaseFile *file, Registry *ret, Buffer *trouble)
+static int registry_open_read_only(const char *path, const Migrations *migrations, const DatabaseFile *file,
+                                   Registry *ret, Buffer *trouble)
 {
     int r = file->exists ? registry_try(path, migrations, reading_access(file), file, ret, trouble)
                          : registry_open_empty(migrations, true, ret, trouble);
@@ -138,8 +143,10 @@ static int registry_open_read_only(const char *path, const Migrations *migration
     ret->refusal = -EROFS;
     ret->lenient = ret->version < migrations->count;
     buffer_clear(trouble);
-    buffer_printf(trouble, "%s cannot be written: it is only read, and every lasting change is refused; make it and its folder "
-                  "writable for the user that hvsockd runs as", path);
+    buffer_printf(trouble,
+                  "%s cannot be written: it is only read, and every lasting change is refused; make it and its folder "
+                  "writable for the user that hvsockd runs as",
+                  path);
     return STORE_READ_ONLY;
 }
 
@@ -160,8 +167,8 @@ static int registry_migrate(const char *path, const Migrations *migrations, Regi
         r = migrations_run(migrations, registry->database, false, migrations->count, &reason);
     if (r < 0) {
         buffer_append_char(&reason, '\0');
-        buffer_printf(trouble, "%s cannot be brought from schema version %d to %d, and stays as it is: %s", path, registry->version,
-                      migrations->count, reason.failed ? "out of memory" : reason.data);
+        buffer_printf(trouble, "%s cannot be brought from schema version %d to %d, and stays as it is: %s", path,
+                      registry->version, migrations->count, reason.failed ? "out of memory" : reason.data);
         return r;
     }
     registry->version = migrations->count;
@@ -186,7 +193,8 @@ static int registry_prepare(const char *path, const Migrations *migrations, Regi
     return r;
 }
 
-static int registry_open_to_write(const char *path, const Migrations *migrations, const DatabaseFile *file, Registry *ret, Buffer *trouble)
+static int registry_open_to_write(const char *path, const Migrations *migrations, const DatabaseFile *file,
+                                  Registry *ret, Buffer *trouble)
 {
     Registry registry = {0};
 

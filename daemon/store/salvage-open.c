@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making SQLite open what it refuses: a copy of a bad file whose header or first page is lost gets those of an empty database
- * of the same schema, whose tables begin on the same pages. sqlite.org/fileformat2.html. */
+/* Making SQLite open what it refuses: a copy of a bad file whose header or first page is lost gets those of an empty
+ * database of the same schema, whose tables begin on the same pages. sqlite.org/fileformat2.html. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,8 +17,8 @@
 /* Where in the header. */
 enum {
     OFFSET_PAGE_SIZE = 16,
-    OFFSET_PAGE_COUNT = 28,  /* 0: as many as the file and its -wal have */
-    OFFSET_FREELIST = 32,    /* first page, and how many: 8 bytes */
+    OFFSET_PAGE_COUNT = 28, /* 0: as many as the file and its -wal have */
+    OFFSET_FREELIST = 32,   /* first page, and how many: 8 bytes */
 };
 
 static int read_page(int fd, uint8_t page[static DATABASE_PAGE_SIZE_BYTES])
@@ -62,7 +62,8 @@ static int graft(const char *path, const char *fresh_path, bool whole)
         return errno ? -errno : -EIO;
     /* The last page may have been cut in the middle. */
     off_t rest = status.st_size % DATABASE_PAGE_SIZE_BYTES;
-    if (rest != 0 && status.st_size > DATABASE_PAGE_SIZE_BYTES && ftruncate(fd, status.st_size - rest + DATABASE_PAGE_SIZE_BYTES) < 0)
+    if (rest != 0 && status.st_size > DATABASE_PAGE_SIZE_BYTES &&
+        ftruncate(fd, status.st_size - rest + DATABASE_PAGE_SIZE_BYTES) < 0)
         return -errno;
     return 0;
 }
@@ -75,7 +76,7 @@ static int try_open(const char *path, sqlite3 **ret)
     int r = database_open(path, DATABASE_EXCLUSIVE, &database);
     if (r < 0)
         return r;
-    /* With writable_schema SQLite bears a file that is shorter than it should be, and a schema that is not quite right. */
+    /* With writable_schema SQLite bears a file that is too short, and a schema that is not quite right. */
     sqlite3_db_config(database, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL);
     database_keep_wal(database);
     r = database_run(database, "PRAGMA writable_schema = ON; PRAGMA cell_size_check = OFF");

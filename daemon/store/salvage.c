@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading a table that has holes, by rowid: from where reading fails, the range of rowids that is left is halved until each
- * row has been tried by itself. The table's index, where it can be read, says which rowids there are, so that no time is
- * spent on others, and what the lost rows were called. A Salvage lives as long as one table takes. */
+/* Reading a table that has holes, by rowid: from where reading fails, the range of rowids that is left is halved until
+ * each row has been tried by itself. The table's index, where it can be read, says which rowids there are, so that no
+ * time is spent on others, and what the lost rows were called. A Salvage lives as long as one table takes. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,17 +26,17 @@ struct Salvage {
     sqlite3 *bad;
     sqlite3 *good;
     const char *table;
-    sqlite3_stmt *read;    /* rows with ?1 <= rowid <= ?2 */
+    sqlite3_stmt *read; /* rows with ?1 <= rowid <= ?2 */
     sqlite3_stmt *write;
     sqlite3_stmt *is_json; /* NULL: cannot be told here */
     int columns;
-    int context_column;    /* of read; -1: the table has none */
-    Known *known;          /* by rowid */
+    int context_column; /* of read; -1: the table has none */
+    Known *known;       /* by rowid */
     size_t known_count;
     bool index_complete;
     uint64_t kept;
-    uint64_t holes;        /* rowids where reading fails */
-    uint64_t unusable;     /* rows that were read, and are nonsense */
+    uint64_t holes;    /* rowids where reading fails */
+    uint64_t unusable; /* rows that were read, and are nonsense */
 };
 
 /* ---- what the index knows ---- */
@@ -88,9 +88,10 @@ static char *ask_text(sqlite3 *database, const char *sql, const char *table)
 /* Reads the index alone, from one end. 0: until its other end; 1: until where it fails. */
 static int known_read(Salvage *salvage, bool from_end)
 {
-    const char *const question = from_end
-        ? "SELECT group_concat(name || ' DESC', ', ') FROM pragma_index_info('sqlite_autoindex_' || ?1 || '_1')"
-        : "SELECT group_concat(name, ', ') FROM pragma_index_info('sqlite_autoindex_' || ?1 || '_1')";
+    const char *const question =
+        from_end
+            ? "SELECT group_concat(name || ' DESC', ', ') FROM pragma_index_info('sqlite_autoindex_' || ?1 || '_1')"
+            : "SELECT group_concat(name, ', ') FROM pragma_index_info('sqlite_autoindex_' || ?1 || '_1')";
     _cleanup_(freep) char *order = ask_text(salvage->good, question, salvage->table);
     _cleanup_(statement_freep) sqlite3_stmt *statement = NULL;
     _cleanup_(buffer_release) Buffer sql = {0};
@@ -98,7 +99,8 @@ static int known_read(Salvage *salvage, bool from_end)
 
     if (!order)
         return 1;
-    buffer_printf(&sql, "SELECT rowid, name FROM %s INDEXED BY sqlite_autoindex_%s_1 ORDER BY %s", salvage->table, salvage->table, order);
+    buffer_printf(&sql, "SELECT rowid, name FROM %s INDEXED BY sqlite_autoindex_%s_1 ORDER BY %s", salvage->table,
+                  salvage->table, order);
     if (sql.failed)
         return -ENOMEM;
     if (sqlite3_prepare_v2(salvage->bad, sql.data, (int)sql.size_bytes, &statement, NULL) != SQLITE_OK)
@@ -196,7 +198,8 @@ static int keep_row(Salvage *salvage, int64_t rowid)
     return 0;
 }
 
-/* Keeps rows from *first on, which becomes the rowid after the last that was read. 0: all up to last; 1: it failed there. */
+/* Keeps rows from *first on, which becomes the rowid after the last that was read. 0: all up to last; 1: it failed
+ * there. */
 static int read_rows(Salvage *salvage, int64_t *first, int64_t last)
 {
     int code, r = 0;
@@ -276,7 +279,8 @@ static int salvage_prepare(Salvage *salvage, const char *columns)
     if (sqlite3_prepare_v2(salvage->good, "SELECT json_valid(?1)", -1, &salvage->is_json, NULL) != SQLITE_OK)
         salvage->is_json = NULL;
 
-    buffer_printf(&read, "SELECT %s, rowid FROM %s NOT INDEXED WHERE rowid BETWEEN ?1 AND ?2 ORDER BY rowid", columns, salvage->table);
+    buffer_printf(&read, "SELECT %s, rowid FROM %s NOT INDEXED WHERE rowid BETWEEN ?1 AND ?2 ORDER BY rowid", columns,
+                  salvage->table);
     if (prepare(salvage->bad, &read, &salvage->read) != SQLITE_OK)
         return 1;
     salvage->context_column = -1;
@@ -319,7 +323,8 @@ static void salvage_report(const Salvage *salvage, Buffer *report)
 static int salvage_table(sqlite3 *bad, sqlite3 *good, const char *table, Buffer *report)
 {
     Salvage salvage = {.bad = bad, .good = good, .table = table};
-    _cleanup_(freep) char *columns = ask_text(good, "SELECT group_concat(name, ', ') FROM pragma_table_info(?1)", table);
+    const char *const question = "SELECT group_concat(name, ', ') FROM pragma_table_info(?1)";
+    _cleanup_(freep) char *columns = ask_text(good, question, table);
 
     if (!columns)
         return -ENOMEM;
@@ -339,11 +344,12 @@ static int salvage_table(sqlite3 *bad, sqlite3 *good, const char *table, Buffer 
 
 int salvage_rows(sqlite3 *bad, sqlite3 *good, Buffer *report, Buffer *reason)
 {
+    const char *const question = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+                                 " ORDER BY rowid";
     _cleanup_(statement_freep) sqlite3_stmt *tables = NULL;
 
     int r = database_run(good, "BEGIN");
-    if (r >= 0 && sqlite3_prepare_v2(good, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid",
-                                     -1, &tables, NULL) != SQLITE_OK)
+    if (r >= 0 && sqlite3_prepare_v2(good, question, -1, &tables, NULL) != SQLITE_OK)
         r = database_error(good);
     while (r >= 0 && sqlite3_step(tables) == SQLITE_ROW)
         r = salvage_table(bad, good, (const char *)sqlite3_column_text(tables, 0), report);

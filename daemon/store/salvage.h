@@ -4,8 +4,8 @@
 
 #include "daemon/store/database.h"
 
-/* Makes path, which is a copy that may be changed, readable for SQLite: a lost header or first page is put in from `fresh`, a
- * sound and empty database of the same schema. Opens it. -errno, with the reason. */
+/* Makes path, which is a copy that may be changed, readable for SQLite: a lost header or first page is put in from
+ * `fresh`, a sound and empty database of the same schema. Opens it. -errno, with the reason. */
 int salvage_open(const char *path, const char *fresh_path, sqlite3 **ret, Buffer *reason);
 
 /* Copies every row that can be read, of every table that `good` has, and appends a line for each table to the report.

@@ -7,13 +7,13 @@
 #include "daemon/store/store.h"
 
 struct Store {
-    sqlite3 *database;      /* main: registry.db; ephemeral: ephemeral.db */
+    sqlite3 *database; /* main: registry.db; ephemeral: ephemeral.db */
     sqlite3_stmt *statements[STATEMENT_COUNT]; /* prepared when first needed */
-    char *path;             /* of registry.db */
+    char *path; /* of registry.db */
     char *ephemeral_path;
     int lock_fd;
     int version;
-    int refusal;            /* what every durable change answers: 0, STORE_NEWER, -EROFS */
+    int refusal; /* what every durable change answers: 0, STORE_NEWER, -EROFS */
     int ephemeral_refusal;
     int broken;             /* -errno of the change that failed: the transaction is to be rolled back */
     bool changed;           /* a transaction is open, */
@@ -28,5 +28,6 @@ struct Store {
 int store_fail(Store *store, bool registry, bool ephemeral, const char *what);
 
 /* store_open and store_recover with other migrations than ours, for tests of them. */
-int store_open_with(const char *state_path, const char *runtime_path, const Migrations *migrations, Store **ret, char **ret_trouble);
+int store_open_with(const char *state_path, const char *runtime_path, const Migrations *migrations, Store **ret,
+                    char **ret_trouble);
 int store_recover_with(const char *state_path, const Migrations *migrations, Buffer *report);

@@ -40,28 +40,32 @@ struct TableSql {
 
 static const TableSql shapes[] = {
     [SHAPE_DECLARED] = {
-        .put = "INSERT INTO %s (name, context, registered_at_us, file, file_line, file_column) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
-               " ON CONFLICT (name) DO UPDATE SET context = excluded.context, registered_at_us = excluded.registered_at_us,"
-               " file = excluded.file, file_line = excluded.file_line, file_column = excluded.file_column",
+        .put = "INSERT INTO %s (name, context, registered_at_us, file, file_line, file_column)"
+               " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+               " ON CONFLICT (name) DO UPDATE SET context = excluded.context,"
+               " registered_at_us = excluded.registered_at_us, file = excluded.file, file_line = excluded.file_line,"
+               " file_column = excluded.file_column",
         .delete = "DELETE FROM %s WHERE name = ?1",
-        .load = "SELECT name, context, 'file', file, file_line, file_column, 0, registered_at_us, 0, 0 FROM %s ORDER BY name",
+        .load = "SELECT name, context, 'file', file, file_line, file_column, 0, registered_at_us, 0, 0 FROM %s"
+                " ORDER BY name",
     },
     [SHAPE_KEPT] = {
         .put = "INSERT INTO %s (name, context, registered_at_us, set_name, uid, origin) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
                " ON CONFLICT (origin, name) DO UPDATE SET context = excluded.context,"
                " registered_at_us = excluded.registered_at_us, set_name = excluded.set_name, uid = excluded.uid",
         .delete = "DELETE FROM %s WHERE name = ?1 AND origin = ?6",
-        .load = "SELECT name, context, origin, set_name, 0, 0, uid, registered_at_us, 0, 0 FROM %s ORDER BY origin, name",
+        .load = "SELECT name, context, origin, set_name, 0, 0, uid, registered_at_us, 0, 0 FROM %s"
+                " ORDER BY origin, name",
     },
     [SHAPE_EPHEMERAL] = {
-        .put = "INSERT INTO %s (name, context, registered_at_us, set_name, uid, origin, process_id, process_start_ticks)"
-               " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        .put = "INSERT INTO %s (name, context, registered_at_us, set_name, uid, origin, process_id,"
+               " process_start_ticks) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
                " ON CONFLICT (origin, name) DO UPDATE SET context = excluded.context,"
                " registered_at_us = excluded.registered_at_us, set_name = excluded.set_name, uid = excluded.uid,"
                " process_id = excluded.process_id, process_start_ticks = excluded.process_start_ticks",
         .delete = "DELETE FROM %s WHERE name = ?1 AND origin = ?6",
-        .load = "SELECT name, context, origin, set_name, 0, 0, uid, registered_at_us, process_id, process_start_ticks FROM %s"
-                " ORDER BY origin, name",
+        .load = "SELECT name, context, origin, set_name, 0, 0, uid, registered_at_us, process_id, process_start_ticks"
+                " FROM %s ORDER BY origin, name",
     },
 };
 

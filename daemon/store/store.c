@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store's rows: loaded once at the start, changed in transactions that their user ends. A Store lives as long as the
- * daemon, and is the only one of its state folder. */
+/* The store's rows: loaded once at the start, changed in transactions that their user ends. A Store lives as long as
+ * the daemon, and is the only one of its state folder. */
 
 #include <errno.h>
 #include <string.h>
@@ -40,11 +40,15 @@ static int store_refuse(Store *store, int refusal)
 {
     buffer_clear(&store->error);
     if (refusal == STORE_NEWER)
-        buffer_printf(&store->error, "%s is of schema version %d, which this hvsockd does not know: it is only read; install "
-                      "the newer hvsockd again", store->path, store->version);
+        buffer_printf(&store->error,
+                      "%s is of schema version %d, which this hvsockd does not know: it is only read; install "
+                      "the newer hvsockd again",
+                      store->path, store->version);
     else
-        buffer_printf(&store->error, "%s cannot be written: make it and its folder writable for the user that hvsockd runs as, "
-                      "and start hvsockd again", store->path);
+        buffer_printf(&store->error,
+                      "%s cannot be written: make it and its folder writable for the user that hvsockd runs as, "
+                      "and start hvsockd again",
+                      store->path);
     buffer_append_char(&store->error, '\0');
     return refusal;
 }

@@ -24,8 +24,10 @@ typedef struct Case Case;
 /* By name, as the registry has them. */
 static const MachineContext mac1 = {.name = T("mac1"), .hyperkit = T("/run/mac1")};
 static const MachineContext nothing1 = {.name = T("nothing1")};
-static const MachineContext web1 = {.name = T("web1"), .hybrid = T("/run/web1/v.sock"), .user = T("fc-web1"), .group = T("kvm")};
-static const MachineContext web2 = {.name = T("web2"), .hybrid = T("/run/web2/v.sock"), .cid = {.value = 42, .set = true}};
+static const MachineContext web1 = {
+    .name = T("web1"), .hybrid = T("/run/web1/v.sock"), .user = T("fc-web1"), .group = T("kvm")};
+static const MachineContext web2 = {
+    .name = T("web2"), .hybrid = T("/run/web2/v.sock"), .cid = {.value = 42, .set = true}};
 static const MachineContext z1 = {.name = T("z1"), .cid = {.value = 50, .set = true}, .user = T("qemu")};
 static const MachineContext z2 = {.name = T("z2"), .cid = {.value = 51, .set = true}};
 
@@ -61,7 +63,9 @@ static const Case cases[] = {
     },
     {
         .name = "in the order of the list",
-        .service = {.name = T("a"), PORT(5), LISTEN(T("unix:///run/z"), T("vsock://:5"), T("hyperkit:///run/b"), T("hybrid:///run/a"))},
+        .service = {.name = T("a"),
+                    PORT(5),
+                    LISTEN(T("unix:///run/z"), T("vsock://:5"), T("hyperkit:///run/b"), T("hybrid:///run/a"))},
         .wanted = "unix:///run/z vsock://:5 hyperkit://:5/run/b hybrid:///run/a:5 ",
     },
     {
@@ -79,7 +83,10 @@ static const Case cases[] = {
     },
     {
         .name = "socket before the machine",
-        .service = {.name = T("a"), PORT(5), LISTEN(T("machine:web1")), .socket = &(SocketFile){.user = T("root"), .mode = T("0600")}},
+        .service = {.name = T("a"),
+                    PORT(5),
+                    LISTEN(T("machine:web1")),
+                    .socket = &(SocketFile){.user = T("root"), .mode = T("0600")}},
         .machines = {&web1},
         .wanted = "hybrid:///run/web1/v.sock:5@web1 ",
         .owner = "root:kvm:0600",
@@ -104,7 +111,10 @@ static const Case cases[] = {
     },
     {
         .name = "vsock machines share one, which has no owner",
-        .service = {.name = T("a"), PORT(5), LISTEN(T("machine:z1"), T("machine:z2")), .socket = &(SocketFile){.user = T("root")}},
+        .service = {.name = T("a"),
+                    PORT(5),
+                    LISTEN(T("machine:z1"), T("machine:z2")),
+                    .socket = &(SocketFile){.user = T("root")}},
         .machines = {&z1, &z2},
         .wanted = "vsock://:5 ",
         .owner = "-:-:-",
@@ -125,7 +135,8 @@ static const Case cases[] = {
         .name = "every machine",
         .service = {.name = T("a"), PORT(5), LISTEN(T("machine:*"))},
         .machines = {&mac1, &nothing1, &web1, &web2, &z1, &z2},
-        .wanted = "hyperkit://:5/run/mac1@mac1* hybrid:///run/web1/v.sock:5@web1* hybrid:///run/web2/v.sock:5@web2* vsock://:5* ",
+        .wanted = "hyperkit://:5/run/mac1@mac1* hybrid:///run/web1/v.sock:5@web1* hybrid:///run/web2/v.sock:5@web2* "
+                  "vsock://:5* ",
     },
     {
         .name = "seqpacket where the transport knows it",
@@ -197,7 +208,8 @@ static void test_table(void **state)
 {
     for (size_t i = 0; i < ELEMENTS_OF(cases); i++) {
         Case c = cases[i];
-        const PlanMachines machines = {.find = find_machine, .next = next_machine, .shadowed = is_shadowed, .userdata = &c};
+        const PlanMachines machines = {
+            .find = find_machine, .next = next_machine, .shadowed = is_shadowed, .userdata = &c};
         _cleanup_(plan_wanted_release) PlanWanted wanted = {0};
         char text[1024] = "", owner[256] = "";
 

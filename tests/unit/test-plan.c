@@ -25,7 +25,10 @@ struct Case {
     const char *steps; /* `-` close, `~` change, `+` bind, each with the service; in order */
 };
 
-#define LISTENER(service_, uri_, ...) {.service = service_, .uri = uri_, .key = uri_, ##__VA_ARGS__}
+#define LISTENER(service_, uri_, ...)                                                                                  \
+    {                                                                                                                  \
+        .service = service_, .uri = uri_, .key = uri_, ##__VA_ARGS__                                                   \
+    }
 
 static const Case cases[] = {
     {.name = "nothing of nothing", .steps = ""},
@@ -79,7 +82,8 @@ static const Case cases[] = {
     },
     {
         .name = "wanted twice is bound once",
-        .wanted = {LISTENER("a", "vsock://:1"), LISTENER("a", "vsock://:1"), LISTENER("b", "vsock://:2"), LISTENER("b", "vsock://:2")},
+        .wanted = {LISTENER("a", "vsock://:1"), LISTENER("a", "vsock://:1"), LISTENER("b", "vsock://:2"),
+                   LISTENER("b", "vsock://:2")},
         .held = {LISTENER("b", "vsock://:2")},
         .steps = "+a ",
     },
@@ -114,7 +118,7 @@ static void test_table(void **state)
             assert_int_equal(step->held == NULL, step->kind == PLAN_BIND);
             size_t length = strlen(steps);
             snprintf(steps + length, sizeof(steps) - length, "%c%s ", "-~+"[step->kind],
-                     step->wanted ? step->wanted->service : step->held->service);
+                     step -> wanted ? step -> wanted -> service : step -> held -> service);
         }
         if (strcmp(steps, c->steps) != 0)
             fail_msg("%s: got \"%s\", wanted \"%s\"", c->name, steps, c->steps);
@@ -141,13 +145,14 @@ static bool same_text(const char *a, const char *b)
 
 static bool same_listener(const PlanListener *a, const PlanListener *b)
 {
-    return same_text(a->service, b->service) && same_text(a->machine, b->machine) && same_text(a->uri, b->uri) && a->type == b->type;
+    return same_text(a->service, b->service) && same_text(a->machine, b->machine) && same_text(a->uri, b->uri) &&
+           a->type == b->type;
 }
 
 static bool equal_listener(const PlanListener *a, const PlanListener *b)
 {
-    return same_listener(a, b) && a->backlog == b->backlog && same_text(a->user, b->user) && same_text(a->group, b->group) &&
-           same_text(a->mode, b->mode);
+    return same_listener(a, b) && a->backlog == b->backlog && same_text(a->user, b->user) &&
+           same_text(a->group, b->group) && same_text(a->mode, b->mode);
 }
 
 static const PlanListener *find_same(const PlanListener *listeners, size_t count, const PlanListener *listener)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kill -9 at any moment of a row of commits: what was answered as done is there afterwards, whole transactions alone, and the
- * file is sound. */
+/* kill -9 at any moment of a row of commits: what was answered as done is there afterwards, whole transactions alone,
+ * and the file is sound. */
 
 #include <signal.h>
 
 #include "tests/unit/test-store.h"
 
 #define KILLS 200
-#define BATCH 3      /* services in a transaction */
-#define KEPT 60      /* transactions whose services are kept: older ones are deleted */
+#define BATCH 3 /* services in a transaction */
+#define KEPT 60 /* transactions whose services are kept: older ones are deleted */
 #define DELAY_MAX_US 4000
 
 /* Commits one transaction after the other and reports each that was answered as done, until it is killed. */
@@ -31,7 +31,8 @@ static void commit_for_ever(Fixture *fixture, unsigned next, int report_fd)
         }
         char mayfly[32];
         snprintf(mayfly, sizeof(mayfly), "%u", transaction);
-        const StoredRecord record = {.kind = STORED_SERVICE, .origin = STORED_USER, .name = "mayfly", .context = mayfly, .ephemeral_pid = 1};
+        const StoredRecord record = {
+            .kind = STORED_SERVICE, .origin = STORED_USER, .name = "mayfly", .context = mayfly, .ephemeral_pid = 1};
         if (store_put(store, &record) != 0 || store_commit(store) != 0 ||
             write(report_fd, &transaction, sizeof(transaction)) != sizeof(transaction))
             _exit(5);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hvsockd --recover: every row that can be read is kept, the rest is named, the bad file stays, and a kill in the middle of it
- * loses nothing. */
+/* hvsockd --recover: every row that can be read is kept, the rest is named, the bad file stays, and a kill in the
+ * middle of it loses nothing. */
 
 #include <dirent.h>
 #include <signal.h>
@@ -111,7 +111,7 @@ static void test_each_page(void **state)
         assert_int_equal(count_files(fixture, "registry.db.bad-"), 1);
         expect_tidy(fixture);
         database_remove(fixture->registry);
-        assert_int_equal(nftw(fixture->state, remove_entry, 16, FTW_DEPTH | FTW_PHYS) , 0);
+        assert_int_equal(nftw(fixture->state, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
         assert_int_equal(mkdir(fixture->state, 0700), 0);
     }
     assert_int_equal(roots, 1);
@@ -151,7 +151,7 @@ static void test_truncated(void **state)
         Store *store = NULL;
         spill(fixture->registry, bytes, length);
         assert_int_equal(store_open(fixture->state, fixture->runtime, &store, &trouble), STORE_UNSOUND);
-        _cleanup_(freep) char *report = recover(fixture, 0);
+        free(recover(fixture, 0));
         size_t kept = count_rows_after(fixture);
         assert_true(kept >= before);
         before = (unsigned)kept;
@@ -182,7 +182,7 @@ static void test_with_wal(void **state)
         spill(fixture->registry, bytes, size);
         spill(wal, wal_bytes, wal_size);
         overwrite(fixture->registry, (off_t)damages[i], i == 0 ? 100 : PAGE);
-        _cleanup_(freep) char *report = recover(fixture, 0);
+        free(recover(fixture, 0));
         store = fixture_open(fixture, 0);
         _cleanup_(freep) char *text = dump(store);
         store_free(store);
@@ -199,7 +199,7 @@ static void test_with_wal(void **state)
             spill(fixture->registry, "", 0);
         else
             assert_int_equal(unlink(fixture->registry), 0);
-        _cleanup_(freep) char *report = recover(fixture, 0);
+        free(recover(fixture, 0));
         assert_true(count_rows_after(fixture) < ROWS);
     }
 }
@@ -235,7 +235,7 @@ static void test_all_tables(void **state)
     store_free(store);
 
     overwrite(fixture->registry, 0, 100);
-    _cleanup_(freep) char *report = recover(fixture, 0);
+    free(recover(fixture, 0));
     store = fixture_open(fixture, 0);
     _cleanup_(freep) char *after = dump(store);
     store_free(store);
@@ -260,7 +260,7 @@ static void test_nothing_left(void **state)
     assert_int_equal(count_rows_after(fixture), 0);
 
     spill(fixture->registry, "this is no database\n", 20);
-    _cleanup_(freep) char *second = recover(fixture, 0);
+    free(recover(fixture, 0));
     assert_int_equal(count_rows_after(fixture), 0);
     assert_int_equal(count_files(fixture, "registry.db.bad-"), 2);
     fill(fixture, 0, 10);
@@ -276,8 +276,10 @@ static void test_without_index(void **state)
 
     fill(fixture, 0, ROWS);
     assert_int_equal(sqlite3_open(fixture->registry, &database), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(database, "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_services_1'", -1,
-                                        &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(database,
+                                        "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_services_1'",
+                                        -1, &statement, NULL),
+                     SQLITE_OK);
     assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
     root = sqlite3_column_int(statement, 0);
     sqlite3_finalize(statement);
@@ -303,7 +305,7 @@ static void test_killed(void **state)
     _cleanup_(freep) char *bytes = slurp(fixture->registry, &size);
     overwrite(fixture->registry, 0, 100);
     uint64_t begin_us = time_now_us();
-    _cleanup_(freep) char *first = recover(fixture, 0);
+    free(recover(fixture, 0));
     uint64_t whole_us = time_now_us() - begin_us;
     for (unsigned i = 0; i < KILLS; i++) {
         spill(fixture->registry, bytes, size);
@@ -324,7 +326,7 @@ static void test_killed(void **state)
         Store *store = NULL;
         int r = store_open(fixture->state, fixture->runtime, &store, &trouble);
         if (r == STORE_UNSOUND) {
-            _cleanup_(freep) char *report = recover(fixture, 0);
+            free(recover(fixture, 0));
             store = fixture_open(fixture, 0);
         } else {
             assert_int_equal(r, 0);
@@ -367,9 +369,9 @@ static void test_killed_at_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        fixture_test(test_nothing_to_do), fixture_test(test_each_page),   fixture_test(test_header),
-        fixture_test(test_truncated),     fixture_test(test_with_wal),    fixture_test(test_all_tables),
-        fixture_test(test_nothing_left),  fixture_test(test_without_index), fixture_test(test_killed),
+        fixture_test(test_nothing_to_do),     fixture_test(test_each_page),     fixture_test(test_header),
+        fixture_test(test_truncated),         fixture_test(test_with_wal),      fixture_test(test_all_tables),
+        fixture_test(test_nothing_left),      fixture_test(test_without_index), fixture_test(test_killed),
         fixture_test(test_killed_at_the_end),
     };
     return cmocka_run_group_tests_name("store-recover", tests, NULL, NULL);

@@ -4,25 +4,83 @@
 #include "tests/unit/test-store.h"
 
 static const StoredRecord records[] = {
-    {.kind = STORED_SETTINGS, .origin = STORED_FILE, .name = "settings", .context = "{\"autoPorts\":\"1-2\"}",
-     .source = "/etc/hvsockd/hvsockd.yaml", .line = 1, .column = 1, .registered_at_us = 5},
-    {.kind = STORED_MACHINE, .origin = STORED_FILE, .name = "m1", .context = "{\"cid\":42}", .source = "/etc/m.yaml", .line = 7,
-     .column = 5, .registered_at_us = 6},
-    {.kind = STORED_MACHINE, .origin = STORED_APPLY, .name = "m1", .context = "{\"cid\":43}", .source = "default", .uid = 1000,
+    {.kind = STORED_SETTINGS,
+     .origin = STORED_FILE,
+     .name = "settings",
+     .context = "{\"autoPorts\":\"1-2\"}",
+     .source = "/etc/hvsockd/hvsockd.yaml",
+     .line = 1,
+     .column = 1,
+     .registered_at_us = 5},
+    {.kind = STORED_MACHINE,
+     .origin = STORED_FILE,
+     .name = "m1",
+     .context = "{\"cid\":42}",
+     .source = "/etc/m.yaml",
+     .line = 7,
+     .column = 5,
+     .registered_at_us = 6},
+    {.kind = STORED_MACHINE,
+     .origin = STORED_APPLY,
+     .name = "m1",
+     .context = "{\"cid\":43}",
+     .source = "default",
+     .uid = 1000,
      .registered_at_us = 7},
-    {.kind = STORED_MACHINE, .origin = STORED_USER, .name = "m1", .context = "{\"cid\":44}", .uid = 0, .registered_at_us = 8},
-    {.kind = STORED_MACHINE, .origin = STORED_USER, .name = "m1", .context = "{\"cid\":45}", .uid = 4294967294, .registered_at_us = 9,
-     .ephemeral_pid = 812, .ephemeral_start_time_ticks = 1234567890123},
-    {.kind = STORED_SERVICE, .origin = STORED_FILE, .name = "s1", .context = "{}", .source = "/etc/s.yaml", .line = 4294967295,
-     .column = 3, .registered_at_us = 10},
-    {.kind = STORED_SERVICE, .origin = STORED_APPLY, .name = "a", .context = "{\"elementName\":\"G\u00e4ste \U0001f680 '; DROP\"}",
-     .source = "set'x", .uid = 1000, .registered_at_us = 9007199254740993},
-    {.kind = STORED_SERVICE, .origin = STORED_APPLY, .name = "s1", .context = "{}", .source = "default", .uid = 1, .registered_at_us = 11},
+    {.kind = STORED_MACHINE,
+     .origin = STORED_USER,
+     .name = "m1",
+     .context = "{\"cid\":44}",
+     .uid = 0,
+     .registered_at_us = 8},
+    {.kind = STORED_MACHINE,
+     .origin = STORED_USER,
+     .name = "m1",
+     .context = "{\"cid\":45}",
+     .uid = 4294967294,
+     .registered_at_us = 9,
+     .ephemeral_pid = 812,
+     .ephemeral_start_time_ticks = 1234567890123},
+    {.kind = STORED_SERVICE,
+     .origin = STORED_FILE,
+     .name = "s1",
+     .context = "{}",
+     .source = "/etc/s.yaml",
+     .line = 4294967295,
+     .column = 3,
+     .registered_at_us = 10},
+    {.kind = STORED_SERVICE,
+     .origin = STORED_APPLY,
+     .name = "a",
+     .context = "{\"elementName\":\"G\u00e4ste \U0001f680 '; DROP\"}",
+     .source = "set'x",
+     .uid = 1000,
+     .registered_at_us = 9007199254740993},
+    {.kind = STORED_SERVICE,
+     .origin = STORED_APPLY,
+     .name = "s1",
+     .context = "{}",
+     .source = "default",
+     .uid = 1,
+     .registered_at_us = 11},
     {.kind = STORED_SERVICE, .origin = STORED_USER, .name = "s1", .context = "{}", .uid = 2, .registered_at_us = 12},
-    {.kind = STORED_SERVICE, .origin = STORED_APPLY, .name = "s1", .context = "{\"port\":1}", .source = "x", .uid = 3,
-     .registered_at_us = 13, .ephemeral_pid = 1, .ephemeral_start_time_ticks = 2},
-    {.kind = STORED_SERVICE, .origin = STORED_USER, .name = "s1", .context = "{\"port\":2}", .uid = 3, .registered_at_us = 14,
-     .ephemeral_pid = 1, .ephemeral_start_time_ticks = 2},
+    {.kind = STORED_SERVICE,
+     .origin = STORED_APPLY,
+     .name = "s1",
+     .context = "{\"port\":1}",
+     .source = "x",
+     .uid = 3,
+     .registered_at_us = 13,
+     .ephemeral_pid = 1,
+     .ephemeral_start_time_ticks = 2},
+    {.kind = STORED_SERVICE,
+     .origin = STORED_USER,
+     .name = "s1",
+     .context = "{\"port\":2}",
+     .uid = 3,
+     .registered_at_us = 14,
+     .ephemeral_pid = 1,
+     .ephemeral_start_time_ticks = 2},
 };
 
 /* In the order of a load, which is that of the table above. */
@@ -107,15 +165,17 @@ static void test_replace_and_delete(void **state)
     assert_int_equal(store_delete_override(store, "a"), 0);
     assert_int_equal(store_delete_auto_port(store, "a"), 0);
     assert_int_equal(store_commit(store), 0);
-    expect(store, "override b 1\n"
-                  "port z 4294967294\n"
-                  "ma m1 {\"cid\":43} source=default at=0:0 uid=1000 time=7\n"
-                  "mu m1 {\"cid\":44} source=- at=0:0 uid=0 time=8\n"
-                  "mu m1 {\"cid\":45} source=- at=0:0 uid=4294967294 time=9 pid=812 since=1234567890123\n"
-                  "sf s1 {} source=/etc/s.yaml at=4294967295:3 uid=0 time=10\n"
-                  "sa a {\"elementName\":\"G\u00e4ste \U0001f680 '; DROP\"} source=set'x at=0:0 uid=1000 time=9007199254740993\n"
-                  "su s1 {\"port\":9} source=- at=0:0 uid=77 time=99\n"
-                  "sa s1 {\"port\":1} source=x at=0:0 uid=3 time=13 pid=1 since=2\n");
+    expect(
+        store,
+        "override b 1\n"
+        "port z 4294967294\n"
+        "ma m1 {\"cid\":43} source=default at=0:0 uid=1000 time=7\n"
+        "mu m1 {\"cid\":44} source=- at=0:0 uid=0 time=8\n"
+        "mu m1 {\"cid\":45} source=- at=0:0 uid=4294967294 time=9 pid=812 since=1234567890123\n"
+        "sf s1 {} source=/etc/s.yaml at=4294967295:3 uid=0 time=10\n"
+        "sa a {\"elementName\":\"G\u00e4ste \U0001f680 '; DROP\"} source=set'x at=0:0 uid=1000 time=9007199254740993\n"
+        "su s1 {\"port\":9} source=- at=0:0 uid=77 time=99\n"
+        "sa s1 {\"port\":1} source=x at=0:0 uid=3 time=13 pid=1 since=2\n");
 }
 
 static void test_rollback(void **state)
@@ -157,7 +217,7 @@ static void test_bad_records(void **state)
         assert_int_equal(store_put(store, &nowhere[i]), -EINVAL);
     assert_false(store_has_changes(store));
 
-    /* A change that fails: nothing goes into its transaction any more, nothing stands alone, and the next one is whole. */
+    /* A change that fails: nothing goes into its transaction any more, nothing stands alone, the next one is whole. */
     const StoredRecord nameless = {.kind = STORED_SERVICE, .origin = STORED_USER, .context = "{}"};
     assert_int_equal(put_numbered(store, 1), 0);
     assert_int_equal(store_put(store, &nameless), -EINVAL);
@@ -247,7 +307,10 @@ static void test_administrator_reads(void **state)
 
     put_everything(store);
     assert_int_equal(sqlite3_open_v2(fixture->registry, &database, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(database, "SELECT kind, name, origin, registered_at FROM overview ORDER BY 1, 2, 3", -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(database,
+                                        "SELECT kind, name, origin, registered_at FROM overview ORDER BY 1, 2, 3", -1,
+                                        &statement, NULL),
+                     SQLITE_OK);
     while (sqlite3_step(statement) == SQLITE_ROW)
         for (int i = 0; i < 4; i++)
             buffer_printf(&text, "%s%c", sqlite3_column_text(statement, i), i < 3 ? ' ' : '\n');
@@ -281,9 +344,9 @@ static void test_administrator_reads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        fixture_test(test_round_trip),     fixture_test(test_replace_and_delete), fixture_test(test_rollback),
-        fixture_test(test_bad_records),    fixture_test(test_visitor_stops),      fixture_test(test_another_boot),
-        fixture_test(test_bad_ephemeral),  fixture_test(test_administrator_reads),
+        fixture_test(test_round_trip),    fixture_test(test_replace_and_delete),  fixture_test(test_rollback),
+        fixture_test(test_bad_records),   fixture_test(test_visitor_stops),       fixture_test(test_another_boot),
+        fixture_test(test_bad_ephemeral), fixture_test(test_administrator_reads),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

@@ -94,11 +94,12 @@ static inline int dump_record(const StoredRecord *record, void *userdata)
 {
     Buffer *text = userdata;
 
-    buffer_printf(text, "%c%c %s %s source=%s at=%u:%u uid=%u time=%llu", "smg"[record->kind], "fau"[record->origin], record->name,
-                  record->context, record->source ? record->source : "-", record->line, record->column, (unsigned)record->uid,
-                  (unsigned long long)record->registered_at_us);
+    buffer_printf(text, "%c%c %s %s source=%s at=%u:%u uid=%u time=%llu", "smg"[record->kind], "fau"[record->origin],
+                  record -> name, record -> context, record -> source ? record -> source : "-", record->line,
+                  record->column, (unsigned)record->uid, (unsigned long long)record->registered_at_us);
     if (record->ephemeral_pid)
-        buffer_printf(text, " pid=%d since=%llu", (int)record->ephemeral_pid, (unsigned long long)record->ephemeral_start_time_ticks);
+        buffer_printf(text, " pid=%d since=%llu", (int)record->ephemeral_pid,
+                      (unsigned long long)record->ephemeral_start_time_ticks);
     buffer_append_char(text, '\n');
     return 0;
 }
@@ -150,7 +151,8 @@ static inline int put_numbered(Store *store, unsigned number)
     char name[32], context[160];
 
     snprintf(name, sizeof(name), "service-%06u", number);
-    snprintf(context, sizeof(context), "{\"name\":\"%s\",\"port\":%u,\"elementName\":\"Service number %u\",\"handout\":{\"users\":[\"syslog\"]}}",
+    snprintf(context, sizeof(context),
+             "{\"name\":\"%s\",\"port\":%u,\"elementName\":\"Service number %u\",\"handout\":{\"users\":[\"syslog\"]}}",
              name, number + 1024, number);
     const StoredRecord record = {
         .kind = STORED_SERVICE,
