@@ -160,8 +160,10 @@ static int builder_put(YamlBuilder *builder, YamlNode node, uint64_t expanded, u
         frame->height = height + 1;
     if (frame->kind == VALUE_OBJECT) {
         node.member = (builder->pending_count - frame->first) % 2;
-        if (!node.member)
+        if (!node.member) {
             frame->drop = !builder_check_key(builder, &node);
+            builder->broken |= frame->drop;
+        }
     }
 
     YamlNode *pending = make_room(builder->pending, &builder->pending_capacity, builder->pending_count, 1, sizeof(node));

@@ -62,6 +62,7 @@ struct YamlBuilder {
     YamlFrame frames[YAML_DEPTH_MAX];
     unsigned depth;
     uint64_t expanded;
+    bool broken;         /* something was left out of the tree, and what misses it would be told as well: no tree */
     void *anchors;       /* of this document, by name: tsearch(3) */
 };
 

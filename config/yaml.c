@@ -145,8 +145,10 @@ static int read_scalar(YamlBuilder *builder, YamlText *text, const yaml_event_t 
         tag = "!";
     if (tag)
         tell_tag(builder, tag, place);
-    if (memchr(value, '\0', size_bytes))
+    if (memchr(value, '\0', size_bytes)) {
         yaml_builder_problem(builder, place, "remove the \\0", "no text can hold a NUL");
+        builder->broken = true;
+    }
     if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
         kind = scalar_is_null(value, size_bytes) ? VALUE_NULL : VALUE_PLAIN;
     return yaml_builder_scalar(builder, kind, value, size_bytes, (const char *)event->data.scalar.anchor, place);
@@ -227,6 +229,8 @@ int yaml_read_with_problems(const char *file, const char *text, size_t size_byte
     yaml_parser_delete(&parser);
     if (r == 0 && problems->failed)
         r = -ENOMEM;
+    if (r == 0 && builder.broken)
+        r = YAML_INVALID;
     if (r == 0)
         r = yaml_builder_take(&builder, ret);
     yaml_builder_release(&builder);

@@ -19,7 +19,8 @@ enum { YAML_INVALID = 1 };
  * may point into nothing of text. -ENOMEM. */
 int yaml_read(const char *file, const char *text, size_t size_bytes, Problems *problems, YamlTree **ret);
 /* The same, but problems that leave a whole tree (a key given twice, a tag) do not keep it back, so that what is wrong with
- * its fields can be told in one go. 0: there is a tree; whether there were problems, problems->errors tells. */
+ * its fields can be told in one go. 0: there is a tree; whether there were problems, problems->errors tells. YAML_INVALID: it
+ * cannot be read, or something is missing in it. */
 int yaml_read_with_problems(const char *file, const char *text, size_t size_bytes, Problems *problems, YamlTree **ret);
 void yaml_tree_free(YamlTree *tree);
 DEFINE_CLEANUP(YamlTree *, yaml_tree_free)

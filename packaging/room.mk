@@ -23,7 +23,7 @@ INSTALLED_FILES := $(B)/libhvsock.so.0>$(LIBDIR)/libhvsock.so.0 ctl/libhvsock/hv
   packaging/systemd/sysusers.conf>$(SYSUSERSDIR)/hvsockd.conf packaging/systemd/tmpfiles.conf>$(TMPFILESDIR)/hvsockd.conf \
   packaging/completion/hvsockctl.bash>$(BASHDIR)/hvsockctl packaging/completion/_hvsockctl>$(ZSHDIR)/_hvsockctl \
   packaging/completion/hvsockctl.fish>$(FISHDIR)/hvsockctl.fish README.md>$(DOCDIR)/README.md \
-  $(foreach e,$(wildcard config/examples/*),$(e)>$(DOCDIR)/examples/$(notdir $(e)))
+  $(foreach e,$(wildcard config/examples/*.yaml config/examples/*/*.yaml),$(e)>$(DOCDIR)/$(e:config/%=%))
 INSTALLED_LINKS := libhvsock.so.0>$(LIBDIR)/libhvsock.so
 
 install: all docs $(MADE)
@@ -35,7 +35,7 @@ install: all docs $(MADE)
 
 uninstall:
 	$(Q)for f in $(foreach f,$(INSTALLED_PROGRAMS) $(INSTALLED_FILES) $(INSTALLED_LINKS),'$(f)'); do rm -f "$(DESTDIR)$${f#*>}"; done
-	$(Q)rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || :
+	$(Q)rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(DOCDIR)/examples/settings" "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || :
 
 # ---- a demonstration ----
 run: all

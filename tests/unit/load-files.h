@@ -77,7 +77,7 @@ static inline char *files_problems(const Problems *problems)
     }
     assert_int_equal(buffer_take(&lines, &text, NULL), 0);
     const char *rest = text;
-    for (const char *found; (found = strstr(rest, files_root)); rest = found + strlen(files_root)) {
+    for (const char *found; files_root[0] && (found = strstr(rest, files_root)); rest = found + strlen(files_root)) {
         buffer_append(&named, rest, (size_t)(found - rest));
         buffer_append_text(&named, "ROOT");
     }

@@ -248,18 +248,29 @@ static void test_cases(void **state)
     }
 }
 
-/* What leaves a whole tree does not keep it back, and the refused parts are not in it. */
+/* What leaves a whole tree does not keep it back; what leaves a hole does, as all that misses it would be told too. */
 static void test_with_problems(void **state)
 {
-    static const char text[] = "a: 1\na: 2\nb: {<<: 3, c: !!int 4, ? [d] : 5}\n";
-    Problems problems = {0};
-    _cleanup_(yaml_tree_freep) YamlTree *tree = NULL;
+    static const struct {
+        const char *text, *tree;
+        unsigned errors;
+    } texts[] = {
+        {"a: 1\na: 2\nb: {c: !!int 4, c: 5}\n", "{a:1,b:{c:4}}", 3},
+        {"a: 1\na: 2\nb: {<<: 3}\n", NULL, 2},
+        {"a: 1\na: 2\n? [d]\n: 5\n", NULL, 2},
+        {"a: \"\\0\"\na: 2\n", NULL, 2},
+    };
 
-    assert_int_equal(yaml_read_with_problems("f", text, strlen(text), &problems, &tree), 0);
-    assert_int_equal(problems.errors, 4);
-    _cleanup_(freep) char *read = dump_tree(tree);
-    assert_string_equal(read, "{a:1,b:{c:4}}");
-    problems_release(&problems);
+    for (size_t i = 0; i < ELEMENTS_OF(texts); i++) {
+        Problems problems = {0};
+        _cleanup_(yaml_tree_freep) YamlTree *tree = NULL;
+        int r = yaml_read_with_problems("f", texts[i].text, strlen(texts[i].text), &problems, &tree);
+        assert_int_equal(r, texts[i].tree ? 0 : YAML_INVALID);
+        assert_int_equal(problems.errors, texts[i].errors);
+        _cleanup_(freep) char *read = tree ? dump_tree(tree) : NULL;
+        assert_true(tree ? strcmp(read, texts[i].tree) == 0 : !texts[i].tree);
+        problems_release(&problems);
+    }
 }
 
 static void test_places(void **state)
