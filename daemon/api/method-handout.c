@@ -108,7 +108,7 @@ static int handing_look_again(Call *call, Handing *handing, char *service)
 
     handed_release(&handing->handed);
     handing->at = 0;
-    int r = manager_acquire(connection->server->manager, &connection->caller, names, &handing->handed, &failure);
+    int r = manager_acquire(connection->server->manager, &connection->caller, names, 0, &handing->handed, &failure);
     if (r < 0)
         return r;
     size_t kept = 0;
@@ -216,6 +216,6 @@ int method_acquire(Call *call, Buffer *reply)
     call->state = handing;
     call->state_free = handing_free;
     call->next = acquire_next;
-    return manager_acquire(connection->server->manager, &connection->caller, arguments->names, &handing->handed,
-                           &call->failure);
+    return manager_acquire(connection->server->manager, &connection->caller, arguments->names,
+                           call->more ? 0 : WIRE_FDS_A_REPLY, &handing->handed, &call->failure);
 }

@@ -180,7 +180,7 @@ static int refuse_resources(Failure *failure, int error)
     return error;
 }
 
-int manager_acquire(Manager *manager, const Caller *caller, char *const *names, Handed *ret, Failure *failure)
+int manager_acquire(Manager *manager, const Caller *caller, char *const *names, size_t max, Handed *ret, Failure *failure)
 {
     Handed handed = {0};
     size_t count = text_list_count(names);
@@ -198,6 +198,8 @@ int manager_acquire(Manager *manager, const Caller *caller, char *const *names, 
     }
     for (size_t i = 0; i < count && r == 0; i++)
         r = hand_out(registry_find_service(&manager->registry, names[i]), &handed);
+    if (r == 0 && max > 0 && handed.count > max)
+        r = failure_plain(failure, FAILURE_EXPECTED_MORE);
     if (r == 0)
         r = make_leases(manager, caller, names, failure);
     if (r != 0) {

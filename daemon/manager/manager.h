@@ -122,6 +122,7 @@ int manager_render_status(Manager *manager, Buffer *text);
 /* ---- handout ---- */
 /* All names or none: checks rights, modes, exclusive and limits, and makes the leases. For each listener one HandedOut object
  * is appended to *ret_objects (as texts with listenerFileDescriptor left out, see below) and one descriptor to *ret_fds, in the same order.
+ * max: with more listeners than that the answer is FAILURE_EXPECTED_MORE, and there are no leases; 0: no bound.
  * Each object's text ends before `"listenerFileDescriptor":N}`, which the caller appends with the index in its own reply. */
 typedef struct Handed Handed;
 struct Handed {
@@ -129,7 +130,7 @@ struct Handed {
     size_t count;
     FdList fds; /* as many as objects */
 };
-int manager_acquire(Manager *manager, const Caller *caller, char *const *names, Handed *ret, Failure *failure);
+int manager_acquire(Manager *manager, const Caller *caller, char *const *names, size_t max, Handed *ret, Failure *failure);
 void handed_release(Handed *handed);
 
 /* ---- events ---- */

@@ -238,7 +238,8 @@ class Registry(Case):
         self.assertEqual(next_kind("unregistered")["service"], "one")
         self.c.call("AddMachine", machine={"name": "web1", "cid": 4711})
         self.assertEqual(next_kind("machine-added")["machine"], "web1")
-        self.assertEqual(self.c.refused("Watch").name, "org.varlink.service.ExpectedMore")
+        # Without `more` one reply: the last event.
+        self.assertEqual(self.c.call("Watch")["event"], seen[-1])
 
     def test_status(self):
         before = self.c.call("Status")

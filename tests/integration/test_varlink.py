@@ -49,7 +49,7 @@ class Protocol(Case):
             ("Register", {"service": {"name": "a"}, "ephemeralProcessId": "1"}, "InvalidParameter", {"parameter": "ephemeralProcessId"}),
             ("Acquire", {"names": "a"}, "InvalidParameter", {"parameter": "names"}),
             ("Acquire", {"names": [1]}, "InvalidParameter", None),
-            ("Watch", {}, "ExpectedMore", None),
+            ("Watch", {"x": 1}, "InvalidParameter", {"parameter": "x"}),
         ]
         for method, parameters, name, wanted in table:
             with self.subTest(method=method, parameters=parameters):

@@ -335,11 +335,13 @@ int manager_render_status(Manager *manager, Buffer *text)
     return 0;
 }
 
-int manager_acquire(Manager *manager, const Caller *caller, char *const *names, Handed *ret, Failure *failure)
+int manager_acquire(Manager *manager, const Caller *caller, char *const *names, size_t max, Handed *ret, Failure *failure)
 {
     Handed handed = {0};
 
     manager->acquires++;
+    if (max > 0 && manager->listeners > max)
+        return failure_plain(failure, FAILURE_EXPECTED_MORE);
     for (size_t i = 0; names[i]; i++)
         if (!manager_find_service(manager, names[i]))
             return failure_no_such_service(failure, names[i]);
