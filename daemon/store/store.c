@@ -271,7 +271,6 @@ void store_free(Store *store)
 {
     if (!store)
         return;
-    store_rollback(store);
     for (size_t i = 0; i < STATEMENT_COUNT; i++)
         sqlite3_finalize(store->statements[i]);
     database_close(store->database);

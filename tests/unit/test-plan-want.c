@@ -158,6 +158,13 @@ static const Case cases[] = {
         .wanted = "hybrid:///run/web1/v.sock:5@web1 hybrid:///run/web2/v.sock:5@web2* vsock://:5 ",
     },
     {
+        .name = "nor is a name beaten where another has it too: that is a conflict, and not ours to settle",
+        .service = {.name = T("a"), PORT(5), LISTEN(T("machine:*"), T("machine:web1"))},
+        .machines = {&web1, &web2},
+        .shadowed = "web1",
+        .wanted = "hybrid:///run/web2/v.sock:5@web2* hybrid:///run/web1/v.sock:5@web1 ",
+    },
+    {
         .name = "beaten on vsock",
         .service = {.name = T("a"), PORT(5), LISTEN(T("machine:*"))},
         .machines = {&web1, &z1},

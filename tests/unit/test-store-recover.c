@@ -295,6 +295,46 @@ static void test_without_index(void **state)
     assert_non_null(strstr(report, "services: 1"));
 }
 
+/* The number of the last page of that type before `before`. */
+static unsigned find_page(const char *bytes, unsigned before, char type)
+{
+    while (before-- > 1)
+        if (bytes[(size_t)before * PAGE] == type)
+            return before;
+    fail_msg("no page of type %d", type);
+    return 0;
+}
+
+/* One leaf of the index and one of the table: lost rows are named from what is left of the index, on both sides of its
+ * hole. */
+static void test_with_half_an_index(void **state)
+{
+    Fixture *fixture = *state;
+    unsigned kept, lost, at_least;
+    size_t size;
+
+    fill(fixture, 0, ROWS);
+    _cleanup_(freep) char *bytes = slurp(fixture->registry, &size);
+    unsigned pages = count_pages(fixture);
+    unsigned index_leaf = find_page(bytes, pages / 2, 0x0a), table_leaf = find_page(bytes, pages * 9 / 10, 0x0d);
+    overwrite(fixture->registry, (off_t)table_leaf * PAGE, PAGE);
+    _cleanup_(freep) char *whole_index = recover(fixture, 0);
+    read_report(whole_index, "services", &kept, &lost);
+    assert_in_range(lost, 1, PAGE / 100);
+    assert_int_equal(kept + lost, ROWS);
+
+    spill(fixture->registry, bytes, size);
+    overwrite(fixture->registry, (off_t)table_leaf * PAGE, PAGE);
+    overwrite(fixture->registry, (off_t)index_leaf * PAGE, PAGE);
+    _cleanup_(freep) char *half_index = recover(fixture, 0);
+    const char *line = strstr(half_index, "\nservices: ");
+    assert_non_null(line);
+    assert_int_equal(sscanf(line, "\nservices: %u kept, at least %u lost: service-", &kept, &at_least), 2);
+    assert_int_equal(kept, ROWS - lost);
+    assert_int_equal(at_least, lost);
+    assert_int_equal(count_rows_after(fixture), kept);
+}
+
 static void test_killed(void **state)
 {
     Fixture *fixture = *state;
@@ -369,10 +409,10 @@ static void test_killed_at_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        fixture_test(test_nothing_to_do),     fixture_test(test_each_page),     fixture_test(test_header),
-        fixture_test(test_truncated),         fixture_test(test_with_wal),      fixture_test(test_all_tables),
-        fixture_test(test_nothing_left),      fixture_test(test_without_index), fixture_test(test_killed),
-        fixture_test(test_killed_at_the_end),
+        fixture_test(test_nothing_to_do), fixture_test(test_each_page),         fixture_test(test_header),
+        fixture_test(test_truncated),     fixture_test(test_with_wal),          fixture_test(test_all_tables),
+        fixture_test(test_nothing_left),  fixture_test(test_without_index),     fixture_test(test_with_half_an_index),
+        fixture_test(test_killed),        fixture_test(test_killed_at_the_end),
     };
     return cmocka_run_group_tests_name("store-recover", tests, NULL, NULL);
 }
