@@ -83,6 +83,18 @@ Problem *problems_add_absence(Problems *problems, const char *field, const char 
     return problem;
 }
 
+void problem_say(Buffer *reason, const char *text, const char *why)
+{
+    static const char *const verbs[] = {"is ", "has ", "begins ", "goes "};
+    bool predicate = false;
+
+    for (size_t i = 0; i < ELEMENTS_OF(verbs); i++)
+        predicate |= strncmp(why, verbs[i], strlen(verbs[i])) == 0;
+    buffer_append_quoted(reason, text);
+    buffer_append_text(reason, predicate ? " " : ": ");
+    buffer_append_text(reason, why);
+}
+
 void problem_locate(Problem *problem, const char *file, unsigned line, unsigned column)
 {
     if (!problem)
@@ -142,13 +154,23 @@ static bool field_is_around(const char *a, const char *b)
     return strncmp(a, b, size) == 0 && (b[size] == '\0' || b[size] == '.' || b[size] == '[');
 }
 
+/* Both are members of one record: `activate.exec` and `activate.exce`, or `listen[1]` and `port`. */
+static bool fields_are_siblings(const char *a, const char *b)
+{
+    const char *dot = strrchr(a, '.');
+    size_t parent = dot ? (size_t)(dot - a) + 1 : 0;
+
+    return strncmp(a, b, parent) == 0 && !strchr(b + parent, '.') && !strstr(b + parent, "[\"");
+}
+
 static bool problem_follows(const Problem *problem, const Problems *problems, size_t first)
 {
-    if (problem->absence)
-        return true;
     for (size_t i = first; problem->field && i < problems->count; i++) {
         const char *field = problems->items[i].field;
-        if (field && (field_is_around(field, problem->field) || field_is_around(problem->field, field)))
+        if (!field)
+            continue;
+        if (field_is_around(field, problem->field) || field_is_around(problem->field, field) ||
+            (problem->absence && fields_are_siblings(problem->field, field)))
             return true;
     }
     return false;

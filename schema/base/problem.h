@@ -37,6 +37,9 @@ struct Problems {
 Problem *problems_add(Problems *problems, const char *field, const char *hint, const char *reason_format, ...) _printf_(4, 5);
 Problem *problems_warn(Problems *problems, const char *field, const char *hint, const char *reason_format, ...) _printf_(4, 5);
 Problem *problems_add_absence(Problems *problems, const char *field, const char *hint, const char *reason_format, ...) _printf_(4, 5);
+/* A reason about a text: `"x" is no rate`, or `"x": the path is empty` where why is a sentence of its own. text is quoted, so
+ * that its control characters reach no terminal. */
+void problem_say(Buffer *reason, const char *text, const char *why);
 /* Names the place of a problem that was just added; file is copied, NULL keeps what is there. Takes NULL for problem. */
 void problem_locate(Problem *problem, const char *file, unsigned line, unsigned column);
 /* Puts prefix before the field: `services[2]` + `port` = `services[2].port`. Of all problems from index first on. */
@@ -45,8 +48,8 @@ void problems_prefix(Problems *problems, size_t first, const char *prefix);
 void problems_move(Problems *problems, Problems *from);
 /* `file:line:column: field: why; what would be right`, without a newline; parts that are not known are left out. */
 void problem_format(const Problem *problem, Buffer *text);
-/* Drops those of `from` that only follow from `problems` from index first on: about the same field, one around or one within
- * it, or about something that is missing. */
+/* Drops those of `from` that may only follow from `problems` from index first on: about the same field, one around or one
+ * within it; or something is missing, and a field beside it is bad. */
 void problems_drop_following(const Problems *problems, size_t first, Problems *from);
 /* By file, line, column; stable. */
 void problems_sort(Problems *problems);

@@ -106,7 +106,7 @@ static void say_number(const Field *field, Value value, Buffer *reason, Buffer *
         buffer_printf(hint, ": %llu", hex);
     } else if (size > 1 && text[0] == '0' && strspn(text, "0123456789") == size) {
         buffer_append_text(reason, " has a leading zero");
-    } else if (size > 0 && strspn(text, "0123456789") == size) {
+    } else if (size > (*text == '-') && strspn(text + (*text == '-'), "0123456789") == size - (*text == '-')) {
         buffer_append_text(reason, " is out of bounds");
     } else if (kind == VALUE_REAL) {
         buffer_append_text(reason, " is no whole number");
@@ -231,8 +231,7 @@ static bool complain_format(Reader *reader, const Place *place, bool at_key, con
     if (!why)
         return true;
     Buffer reason = {0}, hint = {0};
-    buffer_append_quoted(&reason, text);
-    buffer_printf(&reason, ": %s", why);
+    problem_say(&reason, text, why);
     const char *advice = format->advise ? format->advise(text) : NULL;
     if (advice)
         buffer_append_text(&hint, advice);

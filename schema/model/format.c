@@ -57,9 +57,9 @@ static const char *check_machine_name(const char *text)
     const char *dash = strchr(text, '-');
     if (reads_as_number(text, dash ? (size_t)(dash - text) : strlen(text))) {
         if (!dash)
-            return "reads as a number, so it names no machine";
+            return "is read as a number, so it names no machine";
         if (!dash[1] || reads_as_number(dash + 1, strlen(dash + 1)))
-            return "reads as a range, so it names no machine";
+            return "is read as a range, so it names no machine";
     }
     return NULL;
 }

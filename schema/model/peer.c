@@ -32,19 +32,19 @@ const char *peer_rule_parse(const char *text, PeerRule *ret)
     if (text_starts_with(text, "uid:"))
         return user_rule_parse(text + 4, ret);
     if (strchr(text, ':'))
-        return "it has a colon, and does not begin with uid:";
+        return "has a colon, and does not begin with uid:";
 
     size_t size = strlen(text);
     if (size > 0 && strspn(text, "0123456789-") == size && text[0] != '-') {
         if (!dash)
             dash = text + size;
         if (!text_to_number_sized(text, (size_t)(dash - text), CID_MAX, &first))
-            return "a CID is a plain decimal number up to 4294967294";
+            return "is no CID, which is a plain decimal number up to 4294967294";
         last = first;
         if (*dash && !text_to_number(dash + 1, CID_MAX, &last))
-            return "a range of CIDs is two plain decimal numbers up to 4294967294 with a dash between them";
+            return "is no range of CIDs, which is two plain decimal numbers up to 4294967294 with a dash between them";
         if (first > last)
-            return "the range goes backwards";
+            return "goes backwards";
         *ret = (PeerRule){.kind = PEER_CIDS, .first = (uint32_t)first, .last = (uint32_t)last};
         return NULL;
     }
@@ -53,7 +53,7 @@ const char *peer_rule_parse(const char *text, PeerRule *ret)
     if (why)
         return why;
     if (size > 64)
-        return "longer than 64 bytes";
+        return "is longer than 64 bytes";
     *ret = (PeerRule){.kind = PEER_MACHINE, .name = text};
     return NULL;
 }

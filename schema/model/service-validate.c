@@ -17,8 +17,7 @@ static void refuse_text(Problems *problems, const char *field, const char *hint,
     Buffer reason = {0};
     char *told;
 
-    buffer_append_quoted(&reason, text);
-    buffer_printf(&reason, ": %s", why);
+    problem_say(&reason, text, why);
     if (buffer_take(&reason, &told, NULL) < 0) {
         problems->failed = true;
         return;

@@ -13,8 +13,8 @@ int settings_validate(Settings *settings, Problems *problems)
         if (text_list_count(delegation->users) + text_list_count(delegation->groups) > 0)
             continue;
         char field[64];
-        snprintf(field, sizeof(field), "delegations[%zu]", i);
-        problems_add_absence(problems, field, "users or groups, as `users: [podman]`, would be right", "it delegates to nobody");
+        snprintf(field, sizeof(field), "delegations[%zu].users", i);
+        problems_add_absence(problems, field, "`users: [podman]` or `groups: [containers]` would be right", "there are neither users nor groups, so it delegates to nobody");
     }
     return problems->failed ? -ENOMEM : 0;
 }

@@ -44,6 +44,26 @@ static void test_wording(void **state)
     problems_release(&problems);
 }
 
+static void test_saying(void **state)
+{
+    static const char *const cases[][3] = {
+        {"x", "is no rate", "\"x\" is no rate"},
+        {"x", "the path is empty", "\"x\": the path is empty"},
+        {"a\033[0m", "has no end", "\"a\\u001b[0m\" has no end"},
+        {"", "is empty", "\"\" is empty"},
+        {"x", "issues are open", "\"x\": issues are open"},
+    };
+
+    for (size_t i = 0; i < ELEMENTS_OF(cases); i++) {
+        Buffer buffer = {0};
+        char *text;
+        problem_say(&buffer, cases[i][0], cases[i][1]);
+        assert_int_equal(buffer_take(&buffer, &text, NULL), 0);
+        assert_string_equal(text, cases[i][2]);
+        free(text);
+    }
+}
+
 static void test_prefix(void **state)
 {
     static const char *const fields[][2] = {
@@ -115,6 +135,13 @@ static const struct {
     {"listen[1]", "listen[10]", false, true},
     {"listen[1]", "listen", false, false},
     {"port", "guid", true, false},
+    {"listen[0]", "port", true, false},
+    {"peers.rate", "port", true, true},
+    {"port", "activate.exec", true, true},
+    {"activate.exce", "activate.exec", true, false},
+    {"services[1].x", "services[1].port", true, false},
+    {"services[2].x", "services[1].port", true, true},
+    {NULL, "port", true, true},
     {"port", NULL, false, true},
     {NULL, "port", false, true},
 };
@@ -146,7 +173,7 @@ static void test_following(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wording),           cmocka_unit_test(test_prefix),    cmocka_unit_test(test_order),
+        cmocka_unit_test(test_wording), cmocka_unit_test(test_saying),          cmocka_unit_test(test_prefix),    cmocka_unit_test(test_order),
         cmocka_unit_test(test_bounds_and_moving), cmocka_unit_test(test_following),
     };
 
