@@ -54,6 +54,7 @@ struct Output {
     const char *key;              /* YAML: what the list is called */
     const RecordType *type;       /* YAML: of each object's context */
     void *table;                  /* libsmartcols' */
+    bool has_locale;
     Buffer text;
 };
 

@@ -2,8 +2,10 @@
 /* The registry that hvsockd keeps, by libhvsock: one connection for one command. */
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "ctl/json.h"
 #include "ctl/libhvsock/hvsock.h"
@@ -38,6 +40,8 @@ static int daemon_open(const char *where, Registry **ret)
 
     if (!registry)
         return -ENOMEM;
+    /* Else jansson opens /dev/urandom for the hash of its objects. */
+    json_object_seed(*(const size_t *)getauxval(AT_RANDOM));
     registry->ops = &registry_daemon;
     registry->where = strdup(path && path[0] ? path : HVSOCK_SOCKET_DEFAULT);
     if (!registry->where)

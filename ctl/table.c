@@ -21,8 +21,6 @@ static int table_open(Output *output)
     if (table_is_plain(output))
         return 0;
 
-    /* Only here: who prints no table does not pay for the locale. It says how wide a character is. */
-    setlocale(LC_CTYPE, "");
     struct libscols_table *table = scols_new_table();
     if (!table)
         return -ENOMEM;
@@ -35,6 +33,16 @@ static int table_open(Output *output)
             return -ENOMEM;
     }
     return 0;
+}
+
+/* The locale says how wide a character is. It costs a dozen system calls, so only who shows more than ASCII has one. */
+static void table_set_locale(Output *output, const char *text)
+{
+    for (; *text && !output->has_locale; text++)
+        if ((unsigned char)*text >= 0x80) {
+            setlocale(LC_CTYPE, "");
+            output->has_locale = true;
+        }
 }
 
 /* The text of a cell: control characters never reach a terminal. Owned by the caller. */
@@ -67,6 +75,7 @@ static int table_add_line(Output *output, const json_t *object)
             free(text);
             return r;
         }
+        table_set_locale(output, text);
         r = scols_line_refer_data(line, i, text);
         if (r < 0) {
             free(text);

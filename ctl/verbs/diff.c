@@ -131,6 +131,47 @@ static void comparison_hide_secrets(json_t *ours, const json_t *theirs)
         json_object_del(activate, "environment");
 }
 
+/* What a service of this port would have if nothing else were said of it. */
+static int defaults_of(const json_t *context, json_t **ret)
+{
+    char name[] = "x";
+    const json_t *port = json_object_get(context, "port");
+    const ServiceContext bare = {.name = name,
+                                 .port = {.value = (uint32_t)json_integer_value(port), .set = json_is_integer(port)}};
+    ServiceContext *completed = NULL;
+
+    int r = service_complete(&bare, NULL, false, &completed);
+    if (r < 0)
+        return r;
+    r = record_to_json(&record_type_ServiceContext, completed, ret);
+    service_context_free(completed);
+    return r;
+}
+
+/* Another port is another GUID and another address: what only follows from it is not told, as with apply and reload. */
+static int comparison_drop_followers(json_t *ours, json_t *theirs)
+{
+    static const char *const followers[] = {"guid", "listen"};
+    json_t *our_defaults = NULL, *their_defaults = NULL;
+
+    if (json_equal(json_object_get(ours, "port"), json_object_get(theirs, "port")))
+        return 0;
+    int r = defaults_of(ours, &our_defaults);
+    if (r >= 0)
+        r = defaults_of(theirs, &their_defaults);
+    for (size_t i = 0; i < ELEMENTS_OF(followers) && r >= 0; i++) {
+        const char *key = followers[i];
+        if (json_equal(json_object_get(ours, key), json_object_get(our_defaults, key)) &&
+            json_equal(json_object_get(theirs, key), json_object_get(their_defaults, key))) {
+            json_object_del(ours, key);
+            json_object_del(theirs, key);
+        }
+    }
+    json_decref(our_defaults);
+    json_decref(their_defaults);
+    return r;
+}
+
 static int comparison_compare(Comparison *comparison, const void *record, const json_t *object)
 {
     json_t *theirs = json_object_get(object, "context"), *ours = NULL;
@@ -147,9 +188,16 @@ static int comparison_compare(Comparison *comparison, const void *record, const 
         json_object_del(ours, "enabled");
         json_object_del(theirs, "enabled");
     }
+    if (comparison->type == &record_type_ServiceContext)
+        r = comparison_drop_followers(ours, theirs);
     json_t *fields = json_array();
-    changes_compare(theirs, ours, "", fields, &buffer);
+    if (r >= 0)
+        changes_compare(theirs, ours, "", fields, &buffer);
     json_decref(ours);
+    if (r < 0) {
+        json_decref(fields);
+        return r;
+    }
     r = buffer_take(&buffer, &text, NULL);
     if (r >= 0 && text[0])
         return comparison_add(comparison, "change", record_name(record), text, fields);

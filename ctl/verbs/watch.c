@@ -19,7 +19,7 @@ static const char *event_text(const json_t *event, const char *key)
     return text ? text : "";
 }
 
-/* `2026-11-20T23:59:00.123Z acquired guest-log: by process 123`; each is out at once. */
+/* `2026-11-20T23:59:00.123Z acquired: process 123 has guest-log`; each is out at once. */
 static int watch_on_event(const char *json, size_t size_bytes, void *userdata)
 {
     Watcher *watcher = userdata;
@@ -31,11 +31,7 @@ static int watch_on_event(const char *json, size_t size_bytes, void *userdata)
     json_t *event = json_loadb(json, size_bytes, 0, NULL);
     if (!event)
         return -EBADMSG;
-    const char *service = event_text(event, "service"), *machine = event_text(event, "machine");
-    buffer_printf(&line, "%s %s", event_text(event, "time"), event_text(event, "kind"));
-    buffer_printf(&line, "%s%s%s%s", service[0] ? " " : "", service, machine[0] ? " @" : "", machine);
-    if (event_text(event, "text")[0])
-        buffer_printf(&line, ": %s", event_text(event, "text"));
+    buffer_printf(&line, "%s %s: %s", event_text(event, "time"), event_text(event, "kind"), event_text(event, "text"));
     json_decref(event);
     int r = buffer_take(&line, &text, NULL);
     if (r < 0)
