@@ -207,11 +207,7 @@ static void collect_held(Manager *manager, struct ListenerQueue *held)
     for (Service *service = registry_next_service(&manager->registry, NULL); service;
          service = registry_service_after(service))
         while ((listener = service->listeners)) {
-            if (listener->planned)
-                TAILQ_REMOVE(&manager->planned, listener, queue);
-            else if (listener->state == LISTENER_WAITING)
-                TAILQ_REMOVE(&manager->waiting, listener, queue);
-            listener->planned = false;
+            manager_dequeue_listener(manager, listener);
             registry_remove_listener(&manager->registry, listener);
             if (listener->fd >= 0)
                 TAILQ_INSERT_TAIL(held, listener, queue);

@@ -160,11 +160,15 @@ void manager_run_plan(Manager *manager);
 /* The same, from outside of a settling: nothing is bound or let go of for changes that are not committed yet; their
  * settling does it. */
 void manager_run_plan_between(Manager *manager);
-void manager_forget_listener(Manager *manager, Listener *listener); /* out of its queue, freed, without letting go of paths */
+void manager_replace_listener(Manager *manager, Listener *listener);
+/* Out of whichever queue it is in, and no longer told of its folder. */
+void manager_dequeue_listener(Manager *manager, Listener *listener);
 void manager_listener_told(Manager *manager, Listener *listener);
 /* retry.c */
 int manager_watch_waiting(Manager *manager);
-void manager_watch_folder(Manager *manager, const char *path);
+/* Watches the folder that a waiting listener waits for, or that a listening one's path is in. */
+void manager_watch_listener(Manager *manager, Listener *listener);
+void manager_unwatch_listener(Listener *listener);
 void manager_retry_release(Manager *manager);
 void manager_check_draining(Manager *manager);
 

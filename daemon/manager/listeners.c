@@ -2,6 +2,7 @@
 /* The plan at work: listeners are planned when a change is staged, and made, changed and let go of when it has settled. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/bind/bind.h"
@@ -11,8 +12,9 @@
 
 #define DRAINING_HOLDERS_MAX 64
 
-static void listener_dequeue(Manager *manager, Listener *listener)
+void manager_dequeue_listener(Manager *manager, Listener *listener)
 {
+    manager_unwatch_listener(listener);
     if (listener->planned)
         TAILQ_REMOVE(&manager->planned, listener, queue);
     else if (listener->state == LISTENER_WAITING)
@@ -24,16 +26,9 @@ static void listener_plan(Manager *manager, Listener *listener)
 {
     if (listener->planned)
         return;
-    listener_dequeue(manager, listener);
+    manager_dequeue_listener(manager, listener);
     listener->planned = true;
     TAILQ_INSERT_TAIL(&manager->planned, listener, queue);
-}
-
-void manager_forget_listener(Manager *manager, Listener *listener)
-{
-    listener_dequeue(manager, listener);
-    registry_remove_listener(&manager->registry, listener);
-    listener_free(listener);
 }
 
 /* Out of its service at once; what it holds is let go of when the change has settled. */
@@ -41,7 +36,7 @@ static void listener_plan_close(Manager *manager, Listener *listener)
 {
     Service *service = listener->service;
 
-    listener_dequeue(manager, listener);
+    manager_dequeue_listener(manager, listener);
     registry_remove_listener(&manager->registry, listener);
     registry_touch(&manager->registry, service);
     if (listener->fd >= 0)
@@ -141,6 +136,8 @@ int manager_plan_service(Manager *manager, Service *service, const PlanWanted *w
             break;
         }
     }
+    if (r == 0 && plan.count > 0 && wanted->count > 1)
+        registry_order_listeners(&manager->registry, service, wanted);
     plan_release(&plan);
     registry_touch(&manager->registry, service);
     return r;
@@ -201,21 +198,49 @@ void manager_listener_told(Manager *manager, Listener *listener)
     }
 }
 
+/* It waits for one of our own that is draining: whose holders we know. */
+static void listener_name_drained(Manager *manager, Listener *listener)
+{
+    const Listener *drained;
+    char program[64] = "?";
+
+    TAILQ_FOREACH(drained, &manager->draining, queue)
+        if (strcmp(drained->key, listener->key) == 0)
+            break;
+    if (!drained || drained->holder_count == 0)
+        return;
+    pid_t *holders = reallocarray(NULL, drained->holder_count, sizeof(*holders));
+    if (!holders)
+        return;
+    memcpy(holders, drained->holders, drained->holder_count * sizeof(*holders));
+    listener->holders = holders;
+    listener->holder_count = drained->holder_count;
+    process_name(holders[0], program, sizeof(program));
+    char *reason = NULL;
+    if (asprintf(&reason, "%s is still held by process %d (%s), which took it from %s; end that to free it", listener->uri,
+                 (int)holders[0], program, drained->former_service ? drained->former_service : "a service that is gone") >= 0) {
+        free(listener->reason);
+        listener->reason = reason;
+    }
+}
+
 /* What a try has come to. The listener is in no queue before. */
 static void listener_take_result(Manager *manager, Listener *listener, BindResult *result)
 {
     static const ListenerState states[] = {
         [BIND_LISTENING] = LISTENER_LISTENING, [BIND_WAITING] = LISTENER_WAITING, [BIND_FAILED] = LISTENER_FAILED};
-    bool news = listener->state != states[result->state] || !text_equal(listener->reason, result->reason);
+    ListenerState before = (ListenerState)listener->state;
+    _cleanup_(freep) char *reason_before = listener->reason;
 
     listener->state = (uint8_t)states[result->state];
-    free(listener->reason);
     listener->reason = TAKE_PTR(result->reason);
     free(listener->watch_path);
     listener->watch_path = TAKE_PTR(result->watch_path);
     free(listener->holders);
     listener->holders = TAKE_PTR(result->holders);
     listener->holder_count = result->holder_count;
+    if (listener->state == LISTENER_WAITING && result->error == EADDRINUSE && listener->holder_count == 0)
+        listener_name_drained(manager, listener);
     if (result->fd >= 0) {
         fd_close(listener->fd);
         listener->fd = TAKE_FD(result->fd);
@@ -224,12 +249,10 @@ static void listener_take_result(Manager *manager, Listener *listener, BindResul
         listener->device = result->device;
         listener->inode = result->inode;
     }
-    if (listener->state == LISTENER_WAITING) {
+    if (listener->state == LISTENER_WAITING)
         TAILQ_INSERT_TAIL(&manager->waiting, listener, queue);
-        if (listener->watch_path)
-            manager_watch_folder(manager, listener->watch_path);
-    }
-    if (news) {
+    manager_watch_listener(manager, listener);
+    if (before != listener->state || !text_equal(listener->reason, reason_before)) {
         registry_touch(&manager->registry, listener->service);
         manager_listener_told(manager, listener);
     }
@@ -260,7 +283,7 @@ static int listener_run(Manager *manager, Listener *listener)
         else
             r = bind_listener(&request, &result);
     }
-    listener_dequeue(manager, listener);
+    manager_dequeue_listener(manager, listener);
     if (r != 0) {
         result.state = BIND_WAITING;
         result.reason = strdup(r == -ENOMEM ? "out of memory" : reason ? reason : strerror(-r));
@@ -269,6 +292,18 @@ static int listener_run(Manager *manager, Listener *listener)
     bind_result_release(&result);
     address_release(&address);
     return r;
+}
+
+/* Its path is gone, and with it everybody who could have come: what is held is let go of, and bound anew. */
+void manager_replace_listener(Manager *manager, Listener *listener)
+{
+    manager_dequeue_listener(manager, listener);
+    bind_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
+    free(listener->path);
+    listener->path = NULL;
+    listener->state = LISTENER_PENDING;
+    listener_plan(manager, listener);
+    registry_touch(&manager->registry, listener->service);
 }
 
 void manager_run_plan_between(Manager *manager)

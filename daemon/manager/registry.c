@@ -484,6 +484,25 @@ void registry_remove_listener(Registry *registry, Listener *listener)
     listener->service = NULL;
 }
 
+void registry_order_listeners(Registry *registry, Service *service, const PlanWanted *wanted)
+{
+    Listener *ordered = NULL, **end = &ordered;
+
+    for (size_t i = 0; i < wanted->count; i++) {
+        const PlanListener *want = &wanted->listeners[i];
+        for (Listener *listener = registry_first_claim(registry, want->key); listener; listener = registry_next_claim(listener)) {
+            if (listener->service != service || strcmp(listener->uri, want->uri) != 0 ||
+                !text_equal(listener->machine, want->machine))
+                continue;
+            *end = listener;
+            end = &listener->next;
+            break;
+        }
+    }
+    *end = NULL;
+    service->listeners = ordered;
+}
+
 void listener_free(Listener *listener)
 {
     if (!listener)

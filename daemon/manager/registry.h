@@ -55,7 +55,9 @@ struct Listener {
     char *machine; /* or NULL */
     char *user, *group, *mode; /* wanted of a path; NULL: default */
     char *reason;  /* of waiting and failed */
-    char *watch_path;
+    char *watch_path;        /* the folder that a waiting one waits for, or that a listening one's path is in */
+    LIST_ENTRY(Listener) of_folder; /* where folder is there */
+    struct Folder *folder;   /* watched; see retry.c */
     pid_t *holders;
     size_t holder_count;
     char *path; /* of the socket file that is ours */
@@ -177,6 +179,8 @@ void registry_take_listener(Registry *registry, Service *service, Listener *list
 /* Out of its service and the tree; the caller owns it, for listener_free. */
 void registry_remove_listener(Registry *registry, Listener *listener);
 void listener_free(Listener *listener);
+/* Puts a service's listeners into the order of what was wanted. */
+void registry_order_listeners(Registry *registry, Service *service, const PlanWanted *wanted);
 
 AutoPort *registry_find_auto_port(Registry *registry, const char *name);
 AutoPort *registry_find_auto_port_by_port(Registry *registry, uint32_t port);
