@@ -314,7 +314,8 @@ static int daemon_make(Daemon *daemon)
         .userdata = daemon,
     };
 
-    int r = sd_event_default(&daemon->event);
+    /* Not sd_event_default: that one asks for its thread with a system call in each turn. */
+    int r = sd_event_new(&daemon->event);
     if (r < 0)
         return r;
     r = add_signals(daemon);

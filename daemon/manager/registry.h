@@ -85,6 +85,7 @@ struct Service {
     Listener *listeners;
     char *rendered; /* for those who see no secrets; NULL: to be made */
     size_t rendered_size_bytes;
+    uint64_t rendered_until_us; /* CLOCK_MONOTONIC; it tells of processes, whose names change: UINT64_MAX where it does not */
     sd_event_source *ephemeral_source;
     uint64_t ephemeral_start_time_ticks;
     pid_t ephemeral_pid; /* 0: not ephemeral */

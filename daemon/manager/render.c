@@ -9,6 +9,9 @@
 #include "daemon/bind/holders.h"
 #include "daemon/manager/internal.h"
 
+/* Leases name programs, and a program becomes another by execve(2) without telling anybody: looked at again after this. */
+#define LEASES_SHOWN_US (100 * 1000)
+
 typedef struct Shown {
     const char *state;
     const char *reason; /* or NULL */
@@ -164,6 +167,15 @@ static int render_service(Manager *manager, const Service *service, RecordWriteF
     return text->failed ? -ENOMEM : 0;
 }
 
+/* Of this turn of the loop. */
+static uint64_t monotonic_us(const Manager *manager)
+{
+    uint64_t now_us = 0;
+
+    sd_event_now(manager->event, CLOCK_MONOTONIC, &now_us);
+    return now_us;
+}
+
 int manager_render_service(Manager *manager, Service *service, bool secrets, const char **ret_text, size_t *ret_size_bytes)
 {
     bool has_secrets = service->context->activate && service->context->activate->environment;
@@ -178,20 +190,20 @@ int manager_render_service(Manager *manager, Service *service, bool secrets, con
         *ret_size_bytes = manager->scratch.size_bytes;
         return 0;
     }
+    if (service->rendered && service->rendered_until_us != UINT64_MAX && monotonic_us(manager) > service->rendered_until_us)
+        registry_touch(&manager->registry, service);
     if (!service->rendered) {
         buffer_clear(&manager->scratch);
         int r = render_service(manager, service, RECORD_OMIT_SECRETS, &manager->scratch);
         if (r < 0)
             return r;
-        /* A copy of just its size. Leases are few, and tell of processes that come and go: not kept. */
-        if (leases_of_service(manager->leases, service->context->name)) {
-            *ret_text = manager->scratch.data;
-            *ret_size_bytes = manager->scratch.size_bytes;
-            return 0;
-        }
+        /* A copy of just its size. */
         r = registry_keep_rendered(&manager->registry, service, manager->scratch.data, manager->scratch.size_bytes);
         if (r < 0)
             return r;
+        service->rendered_until_us = leases_of_service(manager->leases, service->context->name)
+                                         ? monotonic_us(manager) + LEASES_SHOWN_US
+                                         : UINT64_MAX;
     }
     *ret_text = service->rendered;
     *ret_size_bytes = service->rendered_size_bytes;
