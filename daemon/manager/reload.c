@@ -57,8 +57,8 @@ static int reload_read(Reload *reload)
 }
 
 /* A problem of one declared record, at its place in its file. */
-static void reload_problem(Reload *reload, const DeclaredFile *file, const DeclaredRecord *record, const char *field,
-                           const char *hint, const char *format, ...)
+_printf_(6, 7) static void reload_problem(Reload *reload, const DeclaredFile *file, const DeclaredRecord *record,
+                                          const char *field, const char *hint, const char *format, ...)
 {
     size_t first = reload->problems.count;
     Buffer reason = {0};
