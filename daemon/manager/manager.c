@@ -141,6 +141,8 @@ static int open_store(Manager *manager)
     if (r == STORE_NEWER || r == STORE_READ_ONLY) {
         log_warning("%s", trouble ? trouble : "registry.db cannot be changed");
         manager->store_refuses = TAKE_PTR(trouble);
+        /* Callers are refused; what files say is served all the same. */
+        store_drop_refused(manager->store);
         return manager->store_refuses ? 0 : -ENOMEM;
     }
     if (r == STORE_UNSOUND) {
@@ -148,9 +150,11 @@ static int open_store(Manager *manager)
         return 1;
     }
     if (r < 0) {
-        log_error("%s/registry.db: %s", manager->state_path, trouble ? trouble : strerror(-r));
+        log_error("%s", trouble ? trouble : strerror(-r));
         return 1;
     }
+    if (trouble)
+        log_warning("%s", trouble);
     return 0;
 }
 

@@ -35,6 +35,12 @@ struct DatabaseFile {
 
 int database_look(const char *path, DatabaseFile *ret);
 
+/* For what is not to be written: nothing is made beside it where there is no -wal to be read. */
+static inline DatabaseAccess database_reading_access(const DatabaseFile *file)
+{
+    return file->has_wal ? DATABASE_READ : DATABASE_FROZEN;
+}
+
 static inline void database_close(sqlite3 *database)
 {
     sqlite3_close_v2(database);

@@ -173,8 +173,12 @@ void ephemeral_attach_for_reading(sqlite3 *database, const char *path)
     _cleanup_(freep) char *boot_id = NULL;
     _cleanup_(buffer_release) Buffer reason = {0};
     _cleanup_(database_closep) sqlite3 *judged = NULL;
+    DatabaseFile file;
     int version;
 
-    if (boot_id_read(&boot_id) >= 0 && ephemeral_judge(path, DATABASE_READ, boot_id, &version, &judged, &reason) == 0)
-        attach(database, path, DATABASE_READ);
+    if (boot_id_read(&boot_id) < 0 || database_look(path, &file) < 0)
+        return;
+    DatabaseAccess access = database_reading_access(&file);
+    if (ephemeral_judge(path, access, boot_id, &version, &judged, &reason) == 0)
+        attach(database, path, access);
 }

@@ -101,19 +101,13 @@ static int registry_open_empty(const Migrations *migrations, bool tables, Regist
     return r;
 }
 
-/* Nothing is made beside it where there is no -wal to be read. */
-static DatabaseAccess reading_access(const DatabaseFile *file)
-{
-    return file->has_wal ? DATABASE_READ : DATABASE_FROZEN;
-}
-
 /* That we cannot read it says nothing about its soundness: a newer SQLite may have written it. */
 static int registry_open_newer(const char *path, const Migrations *migrations, const DatabaseFile *file, Registry *ret,
                                Buffer *trouble)
 {
     const Migrations any_version = {.items = migrations->items, .count = INT32_MAX};
 
-    int r = registry_try(path, &any_version, reading_access(file), file, ret, trouble);
+    int r = registry_try(path, &any_version, database_reading_access(file), file, ret, trouble);
     if (r != 0) {
         r = registry_open_empty(migrations, false, ret, trouble);
         if (r < 0)
@@ -133,14 +127,14 @@ static int registry_open_newer(const char *path, const Migrations *migrations, c
 static int registry_open_read_only(const char *path, const Migrations *migrations, const DatabaseFile *file,
                                    Registry *ret, Buffer *trouble)
 {
-    int r = file->exists ? registry_try(path, migrations, reading_access(file), file, ret, trouble)
+    int r = file->exists ? registry_try(path, migrations, database_reading_access(file), file, ret, trouble)
                          : registry_open_empty(migrations, true, ret, trouble);
 
     if (r == STORE_NEWER)
         return registry_open_newer(path, migrations, file, ret, trouble);
     if (r != 0)
         return r;
-    ret->refusal = -EROFS;
+    ret->refusal = STORE_READ_ONLY;
     ret->lenient = ret->version < migrations->count;
     buffer_clear(trouble);
     buffer_printf(trouble,

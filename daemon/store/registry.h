@@ -10,7 +10,7 @@ typedef struct Registry Registry;
 struct Registry {
     sqlite3 *database;
     int version;
-    int refusal;   /* what a change of it answers: 0, STORE_NEWER, -EROFS */
+    int refusal;   /* what a change of it answers: 0, STORE_NEWER, STORE_READ_ONLY */
     bool lenient;  /* of another version than ours: a table that cannot be read is none */
 };
 

@@ -13,8 +13,9 @@ struct Store {
     char *ephemeral_path;
     int lock_fd;
     int version;
-    int refusal; /* what every durable change answers: 0, STORE_NEWER, -EROFS */
+    int refusal; /* what every durable change answers: 0, STORE_NEWER, STORE_READ_ONLY */
     int ephemeral_refusal;
+    bool drops_refused;     /* and answers 0 instead */
     int broken;             /* -errno of the change that failed: the transaction is to be rolled back */
     bool changed;           /* a transaction is open, */
     bool registry_touched;  /* and has changes of registry.db, */

@@ -115,6 +115,16 @@ static int store_change(Store *store, bool ephemeral, StatementId id, sqlite3_st
     return r;
 }
 
+static int store_answer(const Store *store, int r)
+{
+    return r > 0 && store->drops_refused ? 0 : r;
+}
+
+void store_drop_refused(Store *store)
+{
+    store->drops_refused = true;
+}
+
 /* SQLite can have ended the transaction by itself: nothing more may be put into it, nor stand alone. */
 static int store_run(Store *store, sqlite3_stmt *statement)
 {
@@ -147,7 +157,7 @@ int store_put(Store *store, const StoredRecord *record)
     bool ephemeral = table_is_ephemeral((RecordTable)table);
     int r = store_change(store, ephemeral, STATEMENT_PUT + (StatementId)table, &statement);
     if (r != 0)
-        return r;
+        return store_answer(store, r);
     bind_text(statement, PARAMETER_NAME, record->name);
     bind_text(statement, PARAMETER_CONTEXT, record->context);
     bind_number(statement, PARAMETER_REGISTERED_AT, record->registered_at_us);
@@ -175,7 +185,7 @@ int store_delete(Store *store, StoredKind kind, StoredOrigin origin, const char 
         return table;
     int r = store_change(store, ephemeral, STATEMENT_DELETE + (StatementId)table, &statement);
     if (r != 0)
-        return r;
+        return store_answer(store, r);
     bind_text(statement, PARAMETER_NAME, name);
     if (!table_is_declared((RecordTable)table))
         bind_text(statement, PARAMETER_ORIGIN, origins[origin]);
@@ -188,7 +198,7 @@ static int store_put_number(Store *store, StatementId id, const char *name, uint
 
     int r = store_change(store, false, id, &statement);
     if (r != 0)
-        return r;
+        return store_answer(store, r);
     bind_text(statement, 1, name);
     bind_number(statement, 2, number);
     return store_run(store, statement);
@@ -200,7 +210,7 @@ static int store_delete_name(Store *store, StatementId id, const char *name)
 
     int r = store_change(store, false, id, &statement);
     if (r != 0)
-        return r;
+        return store_answer(store, r);
     bind_text(statement, 1, name);
     return store_run(store, statement);
 }

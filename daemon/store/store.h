@@ -71,15 +71,19 @@ int store_recover(const char *state_path, Buffer *report);
  * Ephemeral records of another boot are gone by then. */
 int store_load(Store *store, const StoreVisitor *visitor, void *userdata);
 
-/* Changes go into one transaction that the first of them begins. STORE_NEWER: refused, the file is of a newer version.
- * -EROFS: refused, the file cannot be written (ephemeral records can). -errno of the kind that SQLite's answer means (ENOSPC, EIO,
- * EROFS, …) and store_error says it in words; after it the transaction must be rolled back. */
+/* Changes go into one transaction that the first of them begins.
+ * Positive, STORE_NEWER or STORE_READ_ONLY: refused, as registry.db is only read; nothing else has happened. (Ephemeral records
+ * can be changed beside a read-only registry.db.)
+ * Negative: -errno of the kind that SQLite's answer means (ENOSPC, EIO, EROFS, …) and store_error says it in words; after it the
+ * transaction must be rolled back. */
 int store_put(Store *store, const StoredRecord *record);  /* replaces */
 int store_delete(Store *store, StoredKind kind, StoredOrigin origin, const char *name, bool ephemeral);
 int store_put_override(Store *store, const char *name, bool enabled);
 int store_delete_override(Store *store, const char *name);
 int store_put_auto_port(Store *store, const char *name, uint32_t port);
 int store_delete_auto_port(Store *store, const char *name);
+/* From now on what is refused is dropped, and answered with 0: for what is to be served though it cannot be kept. */
+void store_drop_refused(Store *store);
 bool store_has_changes(const Store *store);
 /* On disk when it answers 0. On failure everything since the first change is undone. */
 int store_commit(Store *store);

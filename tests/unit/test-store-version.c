@@ -113,6 +113,8 @@ static void test_newer(void **state)
     assert_false(exists(fixture, "registry.db-wal"));
     assert_false(exists(fixture, "registry.db-shm"));
     assert_false(exists(fixture, "registry.db.v3"));
+    assert_false(exists(fixture, "run/ephemeral.db-wal"));
+    assert_false(exists(fixture, "run/ephemeral.db-shm"));
 
     /* The newer one has crashed: what it did last stands in the -wal. */
     spill(wal, in_wal, wal_size);
