@@ -13,6 +13,7 @@
 
 #define FILES 10000
 #define ROUNDS 5
+#define SOCKETS_MAX 20000
 
 static unsigned first_port;
 
@@ -63,8 +64,46 @@ static double bare_parse(const BenchDaemon *daemon)
     return bench_now() - start;
 }
 
+static int compare_inodes(const void *a, const void *b)
+{
+    unsigned long first = *(const unsigned long *)a, second = *(const unsigned long *)b;
+
+    return (first > second) - (first < second);
+}
+
+/* The inodes of the daemon's sockets, sorted. */
+static size_t socket_inodes(const BenchDaemon *daemon, unsigned long *ret)
+{
+    char path[64], target[64];
+    size_t count = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", daemon->pid);
+    DIR *entries = opendir(path);
+    if (!entries)
+        bench_fail("%s: %m", path);
+    for (struct dirent *entry; (entry = readdir(entries));) {
+        ssize_t size = readlinkat(dirfd(entries), entry->d_name, target, sizeof(target) - 1);
+        target[size > 0 ? size : 0] = '\0';
+        if (strncmp(target, "socket:[", 8) == 0 && count < SOCKETS_MAX)
+            ret[count++] = strtoul(target + 8, NULL, 10);
+    }
+    closedir(entries);
+    qsort(ret, count, sizeof(*ret), compare_inodes);
+    return count;
+}
+
+static size_t missing_from(const unsigned long *there, size_t there_count, const unsigned long *wanted, size_t wanted_count)
+{
+    size_t missing = 0;
+
+    for (size_t i = 0; i < wanted_count; i++)
+        missing += !bsearch(&wanted[i], there, there_count, sizeof(*there), compare_inodes);
+    return missing;
+}
+
 void bench_reload(void)
 {
+    static unsigned long before[SOCKETS_MAX], after[SOCKETS_MAX];
     static const char reload[] = "{\"method\":\"io.hvsock.Registry.Reload\"}";
     double ratios[ROUNDS], ours[ROUNDS], bare[ROUNDS];
     BenchDaemon daemon;
@@ -78,9 +117,14 @@ void bench_reload(void)
     int fd = bench_connect(daemon.socket);
     for (unsigned i = 0; i < ROUNDS; i++) {
         write_file(&daemon, 17 + i, first_port + FILES + i);
+        size_t before_count = socket_inodes(&daemon, before);
         double start = bench_now();
         const char *reply = bench_call_text(fd, reload);
         ours[i] = bench_now() - start;
+        size_t after_count = socket_inodes(&daemon, after);
+        size_t closed = missing_from(after, after_count, before, before_count), made = missing_from(before, before_count, after, after_count);
+        if (before_count < FILES || closed != 1 || made != 1)
+            bench_fail("of %zu sockets a reload closed %zu and made %zu; one each was due", before_count, closed, made);
         char expected[200];
         snprintf(expected, sizeof(expected), "{\"kind\":\"change\",\"object\":\"service\",\"name\":\"bench-%05u\",\"fields\":[\"port\"]}",
                  17 + i);
@@ -92,6 +136,6 @@ void bench_reload(void)
     }
     close(fd);
     bench_daemon_remove(&daemon);
-    snprintf(note, sizeof(note), "%.0f ms, bare %.0f ms", bench_median(ours, ROUNDS) * 1e3, bench_median(bare, ROUNDS) * 1e3);
+    snprintf(note, sizeof(note), "%.0f ms, bare %.0f ms; exactly one listener made anew", bench_median(ours, ROUNDS) * 1e3, bench_median(bare, ROUNDS) * 1e3);
     bench_row("reload of 10,000 files, one changed / parse all with libyaml", bench_median(ratios, ROUNDS), false, 2, note);
 }
