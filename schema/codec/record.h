@@ -9,8 +9,9 @@
 
 enum { RECORD_INVALID = 1 };
 
-/* Reads a record; every unknown field, wrong type and bound is a problem with its path. Where there are any, the answer is
- * RECORD_INVALID and *ret is not set. -ENOMEM. */
+/* Reads a record and validates it as its type says: every unknown field, wrong type, bound, and what the fields have to be
+ * together, is a problem with its path. Where there are any, the answer is RECORD_INVALID and *ret is not set. Texts are in
+ * one form afterwards (service_validate). -ENOMEM. */
 int record_read(const RecordType *type, Value value, Problems *problems, void **ret);
 /* The same from JSON text (API, store). Bad JSON is a problem without field. */
 int record_read_json(const RecordType *type, const char *text, size_t size_bytes, Problems *problems, void **ret);

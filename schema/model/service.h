@@ -10,7 +10,7 @@
 /* Brings texts into one form (GUIDs lower case and bare, URIs canonical) and tells every problem that the fields have
  * together: neither port nor guid, guid and port that disagree, a listen address with another number, a type that a
  * transport does not know, peers with wait, both exec and unit, … machines and vsock are told apart only where machines
- * are known, so `machine:NAME` with listener mode is checked by the registry. 0; -ENOMEM. */
+ * are known: see service_check_machine. record_read has done it already; who fills in a record by hand calls it. 0; -ENOMEM. */
 int service_validate(ServiceContext *service, Problems *problems);
 int machine_validate(MachineContext *machine, Problems *problems);
 int settings_validate(Settings *settings, Problems *problems);

@@ -8,7 +8,7 @@
 #include "schema/base/text.h"
 #include "schema/model/address.h"
 #include "schema/model/path.h"
-#include "schema/model/transport.h"
+#include "schema/model/uri.h"
 
 static bool parse_number(const char *text, Address *address, Refusal refusal)
 {

@@ -7,7 +7,7 @@
 #include "schema/base/text.h"
 #include "schema/model/address.h"
 #include "schema/model/path.h"
-#include "schema/model/transport.h"
+#include "schema/model/uri.h"
 
 static bool hyperkit_parse(const char *rest, Address *address, const char **ret_reason, const char **ret_hint)
 {

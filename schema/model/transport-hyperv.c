@@ -7,7 +7,7 @@
 #include "schema/base/text.h"
 #include "schema/model/address.h"
 #include "schema/model/path.h"
-#include "schema/model/transport.h"
+#include "schema/model/uri.h"
 
 #define VM_NAME_MAX_BYTES 255
 

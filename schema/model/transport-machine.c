@@ -7,7 +7,7 @@
 #include "schema/base/text.h"
 #include "schema/model/address.h"
 #include "schema/model/format.h"
-#include "schema/model/transport.h"
+#include "schema/model/uri.h"
 
 #define NAME_MAX_BYTES 64
 

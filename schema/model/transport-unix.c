@@ -6,7 +6,7 @@
 
 #include "schema/model/address.h"
 #include "schema/model/path.h"
-#include "schema/model/transport.h"
+#include "schema/model/uri.h"
 
 static bool unix_parse(const char *rest, Address *address, const char **ret_reason, const char **ret_hint)
 {

@@ -5,7 +5,7 @@
 
 #include "schema/base/text.h"
 #include "schema/model/address.h"
-#include "schema/model/transport.h"
+#include "schema/model/uri.h"
 
 static bool parse_cid(const char *text, size_t size, uint32_t *ret, Refusal refusal)
 {

@@ -5,7 +5,7 @@
 
 #include "schema/base/text.h"
 #include "schema/model/path.h"
-#include "schema/model/transport.h"
+#include "schema/model/uri.h"
 
 bool uri_refuse(Refusal refusal, const char *reason, const char *hint)
 {
