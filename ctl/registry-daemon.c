@@ -40,8 +40,10 @@ static int daemon_open(const char *where, Registry **ret)
 
     if (!registry)
         return -ENOMEM;
-    /* Else jansson opens /dev/urandom for the hash of its objects. */
-    json_object_seed(*(const size_t *)getauxval(AT_RANDOM));
+    /* What hashes begin with: the kernel's random bytes that are here already, or jansson would open /dev/urandom. */
+    size_t seed;
+    memcpy(&seed, (const void *)getauxval(AT_RANDOM), sizeof(seed));
+    json_object_seed(seed);
     registry->ops = &registry_daemon;
     registry->where = strdup(path && path[0] ? path : HVSOCK_SOCKET_DEFAULT);
     if (!registry->where)
