@@ -12,7 +12,7 @@
 #include "daemon/log.h"
 #include "schema/base/cleanup.h"
 
-static int folder_make(const char *path, mode_t mode)
+int folder_make(const char *path, mode_t mode)
 {
     _cleanup_(freep) char *copy = strdup(path);
 

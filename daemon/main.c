@@ -404,7 +404,8 @@ int main(int argc, char *argv[])
     }
     if (arg_recover)
         return recover();
-    /* STATE is the store's to make and to lock. */
+    /* STATE, which the store locks, holds what only administrators may see; what is wrong with it is the store's to tell. */
+    folder_make(arg_state, 0700);
     if (folder_take(arg_runtime, 0755) < 0)
         return EXIT_CANNOT;
     return run();
