@@ -53,11 +53,6 @@ static void *make_room(void *items, size_t *capacity, size_t count, size_t more,
     return larger;
 }
 
-static const char *builder_text(const YamlBuilder *builder, const YamlNode *node)
-{
-    return builder->tree->texts + node->at;
-}
-
 /* The path of what is being read, or of a member of it: `services[2].peers`. */
 static void builder_path(const YamlBuilder *builder, const char *member, Buffer *path)
 {
@@ -72,7 +67,7 @@ static void builder_path(const YamlBuilder *builder, const char *member, Buffer 
             places[count++].index = end - frame->first;
         } else if ((end - frame->first) % 2 == 1) {
             const YamlNode *key = &builder->pending[end - 1];
-            places[count++].key = key->kind >= VALUE_ARRAY ? "?" : builder_text(builder, key);
+            places[count++].key = key->kind >= VALUE_ARRAY ? "?" : yaml_builder_text(builder, key);
         }
     }
     if (member) {
@@ -82,62 +77,25 @@ static void builder_path(const YamlBuilder *builder, const char *member, Buffer 
     place_format(&places[count - 1], path);
 }
 
-static void builder_problem(YamlBuilder *builder, YamlPlace place, const char *member, const char *hint,
-                            const char *reason)
+void yaml_builder_problem(YamlBuilder *builder, YamlPlace place, const char *member, const char *hint,
+                          const char *reason_format, ...)
 {
-    Buffer path = {0};
+    Buffer path = {0}, buffer = {0};
     _cleanup_(freep) char *field = NULL;
+    _cleanup_(freep) char *reason = NULL;
+    va_list arguments;
 
     builder_path(builder, member, &path);
-    if (buffer_take(&path, &field, NULL) < 0) {
+    va_start(arguments, reason_format);
+    buffer_vprintf(&buffer, reason_format, arguments);
+    va_end(arguments);
+    int r = buffer_take(&path, &field, NULL), s = buffer_take(&buffer, &reason, NULL);
+    if (r < 0 || s < 0) {
         builder->problems->failed = true;
         return;
     }
     Problem *problem = problems_add(builder->problems, field[0] ? field : NULL, hint, "%s", reason);
     problem_locate(problem, builder->file, place.line, place.column);
-}
-
-void yaml_builder_problem(YamlBuilder *builder, YamlPlace place, const char *hint, const char *reason_format, ...)
-{
-    Buffer buffer = {0};
-    _cleanup_(freep) char *reason = NULL;
-    va_list arguments;
-
-    va_start(arguments, reason_format);
-    buffer_vprintf(&buffer, reason_format, arguments);
-    va_end(arguments);
-    if (buffer_take(&buffer, &reason, NULL) < 0)
-        builder->problems->failed = true;
-    else
-        builder_problem(builder, place, NULL, hint, reason);
-}
-
-/* What a key may be. true: it is one. */
-static bool builder_check_key(YamlBuilder *builder, YamlNode *node)
-{
-    YamlPlace place = {node->line, node->column};
-
-    if (node->kind == VALUE_ARRAY || node->kind == VALUE_OBJECT) {
-        yaml_builder_problem(builder, place, "write the key as plain text; what begins with [ or { needs quotes",
-                             "a list or a mapping cannot be a key");
-        return false;
-    }
-    const char *text = builder_text(builder, node);
-    if (node->kind != VALUE_TEXT && text[0] == '\0') {
-        yaml_builder_problem(builder, place, "write `key: value`", "there is no key before the colon");
-        return false;
-    }
-    if (strlen(text) > YAML_KEY_MAX_BYTES) {
-        yaml_builder_problem(builder, place, "choose a shorter one", "the key has more than %d bytes", YAML_KEY_MAX_BYTES);
-        return false;
-    }
-    if (node->kind == VALUE_PLAIN && strcmp(text, "<<") == 0) {
-        builder_problem(builder, place, text, "write the fields out, or let an alias stand for a whole value",
-                        "YAML's merge key is not taken");
-        return false;
-    }
-    node->kind = VALUE_TEXT;
-    return true;
 }
 
 /* A value is complete: where it stands, it goes. */
@@ -161,7 +119,7 @@ static int builder_put(YamlBuilder *builder, YamlNode node, uint64_t expanded, u
     if (frame->kind == VALUE_OBJECT) {
         node.member = (builder->pending_count - frame->first) % 2;
         if (!node.member) {
-            frame->drop = !builder_check_key(builder, &node);
+            frame->drop = !yaml_keys_check(builder, &node);
             builder->broken |= frame->drop;
         }
     }
@@ -182,7 +140,7 @@ static int builder_count(YamlBuilder *builder, uint64_t nodes, YamlPlace place)
     builder->expanded += nodes;
     if (builder->expanded <= YAML_NODES_MAX)
         return 0;
-    yaml_builder_problem(builder, place, "split the file, and have fewer aliases that stand for aliases",
+    yaml_builder_problem(builder, place, NULL, "split the file, and have fewer aliases that stand for aliases",
                          "the file holds more than %d values, aliases counted as what they stand for", YAML_NODES_MAX);
     return YAML_INVALID;
 }
@@ -234,7 +192,7 @@ int yaml_builder_scalar(YamlBuilder *builder, ValueKind kind, const char *text, 
 
 static int builder_too_deep(YamlBuilder *builder, YamlPlace place)
 {
-    yaml_builder_problem(builder, place, "no field is nested that deep", "lists and mappings are nested more than %d levels deep",
+    yaml_builder_problem(builder, place, NULL, "no field is nested that deep", "lists and mappings are nested more than %d levels deep",
                          YAML_DEPTH_MAX);
     return YAML_INVALID;
 }
@@ -258,90 +216,6 @@ int yaml_builder_begin(YamlBuilder *builder, ValueKind kind, const char *anchor_
     return 0;
 }
 
-/* Pairs by their keys' text, those of one text in the order of the file. */
-static int key_compare(const void *a, const void *b, void *userdata)
-{
-    const YamlBuilder *builder = userdata;
-    const YamlFrame *frame = &builder->frames[builder->depth - 1];
-    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-    int order = strcmp(builder_text(builder, &builder->pending[frame->first + 2 * (size_t)left]),
-                       builder_text(builder, &builder->pending[frame->first + 2 * (size_t)right]));
-
-    return order ? order : (left > right) - (left < right);
-}
-
-/* Marks each key that was there before: kind VALUE_NULL, and count is the pair that was first. */
-static int builder_mark_duplicates(YamlBuilder *builder, YamlNode *members, uint32_t count, bool *ret_any)
-{
-    bool any = false;
-
-    if (count <= 16) {
-        for (uint32_t i = 1; i < count; i++)
-            for (uint32_t k = 0; k < i && members[2 * i].kind != VALUE_NULL; k++)
-                if (members[2 * k].kind != VALUE_NULL &&
-                    strcmp(builder_text(builder, &members[2 * i]), builder_text(builder, &members[2 * k])) == 0) {
-                    members[2 * i].kind = VALUE_NULL;
-                    members[2 * i].count = k;
-                    any = true;
-                }
-        *ret_any = any;
-        return 0;
-    }
-
-    _cleanup_(freep) uint32_t *order = reallocarray(NULL, count, sizeof(*order));
-    if (!order)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < count; i++)
-        order[i] = i;
-    qsort_r(order, count, sizeof(*order), key_compare, builder);
-    for (uint32_t i = 1, first = order[0]; i < count; i++) {
-        YamlNode *key = &members[2 * (size_t)order[i]];
-        if (strcmp(builder_text(builder, key), builder_text(builder, &members[2 * (size_t)first])) != 0) {
-            first = order[i];
-            continue;
-        }
-        key->kind = VALUE_NULL;
-        key->count = first;
-        any = true;
-    }
-    *ret_any = any;
-    return 0;
-}
-
-/* Tells keys that are given twice, and leaves the first of each. */
-static int builder_check_duplicates(YamlBuilder *builder, YamlFrame *frame)
-{
-    YamlNode *members = builder->pending ? builder->pending + frame->first : NULL;
-    size_t kept = 0, count = (builder->pending_count - frame->first) / 2;
-    bool any = false;
-
-    if (count < 2)
-        return 0;
-    int r = builder_mark_duplicates(builder, members, (uint32_t)count, &any);
-    if (r < 0 || !any)
-        return r;
-    for (size_t i = 0; i < count; i++) {
-        YamlNode key = members[2 * i];
-        if (key.kind != VALUE_NULL)
-            continue;
-        Buffer reason = {0};
-        _cleanup_(freep) char *text = NULL;
-        buffer_printf(&reason, "the key is given twice, first in line %u", members[2 * (size_t)key.count].line);
-        r = buffer_take(&reason, &text, NULL);
-        if (r < 0)
-            return r;
-        builder_problem(builder, (YamlPlace){key.line, key.column}, builder_text(builder, &key), "keep one of them", text);
-    }
-    for (size_t i = 0; i < count; i++)
-        if (members[2 * i].kind != VALUE_NULL) {
-            members[2 * kept] = members[2 * i];
-            members[2 * kept + 1] = members[2 * i + 1];
-            kept++;
-        }
-    builder->pending_count = frame->first + 2 * kept;
-    return 0;
-}
-
 int yaml_builder_end(YamlBuilder *builder)
 {
     YamlTree *tree = builder->tree;
@@ -349,7 +223,7 @@ int yaml_builder_end(YamlBuilder *builder)
     _cleanup_(freep) char *anchor_name = TAKE_PTR(frame->anchor);
 
     if (frame->kind == VALUE_OBJECT) {
-        int r = builder_check_duplicates(builder, frame);
+        int r = yaml_keys_check_duplicates(builder, frame);
         if (r < 0)
             return r;
     }
@@ -394,9 +268,9 @@ int yaml_builder_alias(YamlBuilder *builder, const char *name, YamlPlace place)
     free(wanted.name);
     if (!found || (*found)->open) {
         if (found)
-            yaml_builder_problem(builder, place, "name something that is complete", "`*%s` stands inside of what it stands for", name);
+            yaml_builder_problem(builder, place, NULL, "name something that is complete", "`*%s` stands inside of what it stands for", name);
         else
-            yaml_builder_problem(builder, place, "write `&name` before a value, then `*name`; a text that begins with * needs quotes",
+            yaml_builder_problem(builder, place, NULL, "write `&name` before a value, then `*name`; a text that begins with * needs quotes",
                                  "`*%s` stands for nothing: there is no `&%s` before it", name, name);
         return YAML_INVALID;
     }

@@ -73,12 +73,23 @@ int yaml_builder_begin(YamlBuilder *builder, ValueKind kind, const char *anchor,
 int yaml_builder_end(YamlBuilder *builder);
 int yaml_builder_alias(YamlBuilder *builder, const char *name, YamlPlace place);
 void yaml_builder_end_document(YamlBuilder *builder);
-/* Tells a problem with the path of what is being read as its field. */
-void yaml_builder_problem(YamlBuilder *builder, YamlPlace place, const char *hint, const char *reason_format, ...)
-    _printf_(4, 5);
+/* Tells a problem with the path of what is being read, or of a member of it, as its field. */
+void yaml_builder_problem(YamlBuilder *builder, YamlPlace place, const char *member, const char *hint,
+                          const char *reason_format, ...) _printf_(5, 6);
+static inline const char *yaml_builder_text(const YamlBuilder *builder, const YamlNode *node)
+{
+    return builder->tree->texts + node->at;
+}
 /* Hands out the tree, as one block; -ENOMEM. The caller releases the builder in any case. */
 int yaml_builder_take(YamlBuilder *builder, YamlTree **ret);
 void yaml_builder_release(YamlBuilder *builder);
+
+/* ---- yaml-keys.c ---- */
+
+/* Makes a node that stands where a key does into one. false: it cannot be one, and that was told. */
+bool yaml_keys_check(YamlBuilder *builder, YamlNode *node);
+/* Tells keys of the object at its end, which is the innermost frame, that are given twice, and leaves the first of each. -ENOMEM. */
+int yaml_keys_check_duplicates(YamlBuilder *builder, YamlFrame *frame);
 
 /* ---- yaml-text.c: what can be said of a text before libyaml sees it ---- */
 

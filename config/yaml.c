@@ -6,6 +6,7 @@
 #include <yaml.h>
 
 #include "config/yaml-tree.h"
+#include "schema/base/text.h"
 
 /* ---- looking at a tree ---- */
 
@@ -131,7 +132,9 @@ static void tell_tag(YamlBuilder *builder, const char *tag, YamlPlace place)
     static const char prefix[] = "tag:yaml.org,2002:";
     bool known = strncmp(tag, prefix, strlen(prefix)) == 0;
 
-    yaml_builder_problem(builder, place, "leave it out: the field says how its value is read; a text that begins with ! needs quotes",
+    if (!text_is_printable(tag)) /* %0A in it is a line end by now */
+        tag = "!…";
+    yaml_builder_problem(builder, place, NULL, "leave it out: the field says how its value is read; a text that begins with ! needs quotes",
                          "YAML's tags are not taken: `%s%s`", known ? "!!" : "", known ? tag + strlen(prefix) : tag);
 }
 
@@ -146,7 +149,7 @@ static int read_scalar(YamlBuilder *builder, YamlText *text, const yaml_event_t 
     if (tag)
         tell_tag(builder, tag, place);
     if (memchr(value, '\0', size_bytes)) {
-        yaml_builder_problem(builder, place, "remove the \\0", "no text can hold a NUL");
+        yaml_builder_problem(builder, place, NULL, "remove the \\0", "no text can hold a NUL");
         builder->broken = true;
     }
     if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)

@@ -154,6 +154,7 @@ static const Case cases[] = {
     {"a tag on a list", "- a\n- !!set [x]\n", .problems = "f:2:3: [1]: YAML's tags are not taken: `!!set`; " TAG_HINT},
     {"a whole tag", "a: !<tag:example.org,2000:x> 1\n",
      .problems = "f:1:4: a: YAML's tags are not taken: `tag:example.org,2000:x`; " TAG_HINT},
+    {"a tag with a line end in it", "a: !x%0Ay 1\n", .problems = "f:1:4: a: YAML's tags are not taken: `!…`; " TAG_HINT},
     {"the tag that says nothing", "größe: ! 5\n", .problems = "f:1:8: [\"größe\"]: YAML's tags are not taken: `!`; " TAG_HINT},
     {"the same behind an anchor", "a: &x ! 5\n", .problems = "f:1:4: a: YAML's tags are not taken: `!`; " TAG_HINT},
     {"a handle that nobody knows", "a: !e!x 1\n", .problems = "f:1:4: YAML's tags (`!…`) are not taken; " TAG_HINT},
