@@ -132,10 +132,8 @@ static void turn_answer(Server *server, Call *call, const Failure *settled)
     if (connection->staged > 0)
         return;
     connection_flush(connection);
-    /* Its turn may have ended for want of this, or it may be done. */
-    if (connection->broken || connection->deaf || connection->ended || connection->closing ||
-        wire_has_next(connection->wire) || wire_pending_out_bytes(connection->wire) > 0)
-        server_make_ready(server, connection);
+    /* Its turn may have ended for want of this, it may be done, or it was not to be read from while so many were staged. */
+    server_make_ready(server, connection);
 }
 
 int server_settle(Server *server)

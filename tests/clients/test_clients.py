@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that use hvsockd in other ways than ours: the examples of the manuals, and clients that nobody here wrote."""
+"""Programs that use hvsockd in other ways than ours: the manuals' examples, and clients that nobody here wrote."""
 
 import json
 import os
@@ -14,9 +14,16 @@ from hv.case import BUILD, Case, wait_for
 from hv.daemon import ROOT
 
 HERE = ROOT / "tests/clients"
-MADE = BUILD / "clients"
-GO = {"GOPATH": "/usr/share/gocode", "GO111MODULE": "off", "GOFLAGS": "", "GOPROXY": "off", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0",
-      "GOCACHE": str(ROOT / ".build/gocache")}
+MADE = ROOT / ".build/clients" / f"made-{BUILD.name}"
+GO = {
+    "GOPATH": "/usr/share/gocode",
+    "GO111MODULE": "off",
+    "GOFLAGS": "",
+    "GOPROXY": "off",
+    "GOTOOLCHAIN": "local",
+    "CGO_ENABLED": "0",
+    "GOCACHE": str(ROOT / ".build/gocache"),
+}
 
 
 class Clients(Case):
@@ -27,8 +34,15 @@ class Clients(Case):
         self.c.call("Register", service={"name": "hello", "listen": [f"unix://{self.path}"]})
 
     def run_client(self, *command, expect=0, **environment):
-        done = subprocess.run([str(word) for word in command], env=self.d.ctl_environment(**environment), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(
+            [str(word) for word in command],
+            env=self.d.ctl_environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
         self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
         return done
 
@@ -45,16 +59,42 @@ class Clients(Case):
         if not installed:
             self.skipTest("needs what is installed: `make check-clients`")
         environment = {**os.environ, "PKG_CONFIG_PATH": installed + folder, "PKG_CONFIG_SYSROOT_DIR": installed}
-        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "hvsock"], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        flags = subprocess.run(
+            ["pkg-config", "--cflags", "--libs", "hvsock"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        MADE.mkdir(parents=True, exist_ok=True)
         program = MADE / "hello"
-        subprocess.run([*os.environ.get("CC", "cc").split(), "-std=c99", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE",
-                        *os.environ.get("CLIENT_CFLAGS", "").split(), "-o", str(program), str(HERE / "c/hello.c"), *flags.stdout.split()], check=True)
+        subprocess.run(
+            [
+                *os.environ.get("CC", "cc").split(),
+                "-std=c99",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-D_GNU_SOURCE",
+                *os.environ.get("CLIENT_CFLAGS", "").split(),
+                "-o",
+                str(program),
+                str(HERE / "c/hello.c"),
+                *flags.stdout.split(),
+            ],
+            check=True,
+        )
         library = next(word[2:] for word in flags.stdout.split() if word.startswith("-L"))
         return program, library
 
     def test_c(self):
         program, library = self.build_c()
-        linked = subprocess.run(["ldd", program], env={"LD_LIBRARY_PATH": library, "PATH": os.environ["PATH"]}, stdout=subprocess.PIPE, text=True)
+        linked = subprocess.run(
+            ["ldd", program],
+            env={"LD_LIBRARY_PATH": library, "PATH": os.environ["PATH"]},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self.assertIn("libhvsock.so.0 =>", linked.stdout)
         self.begin()
         self.greet(program, "hello", LD_LIBRARY_PATH=library)
@@ -68,9 +108,25 @@ class Clients(Case):
     def test_header(self):
         """It compiles alone, as C99 and as C++."""
         for language, standard in (("c", "c99"), ("c++", "c++11")):
-            done = subprocess.run([*os.environ.get("CC", "cc").split(), "-x", language, f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic",
-                                   "-Werror", "-Ictl/libhvsock", "-fsyntax-only", "-"], cwd=ROOT, input="#include <hvsock.h>\n",
-                                  stderr=subprocess.PIPE, text=True)
+            done = subprocess.run(
+                [
+                    *os.environ.get("CC", "cc").split(),
+                    "-x",
+                    language,
+                    f"-std={standard}",
+                    "-Wall",
+                    "-Wextra",
+                    "-Wpedantic",
+                    "-Werror",
+                    "-Ictl/libhvsock",
+                    "-fsyntax-only",
+                    "-",
+                ],
+                cwd=ROOT,
+                input="#include <hvsock.h>\n",
+                stderr=subprocess.PIPE,
+                text=True,
+            )
             if "cc1plus" in done.stderr:
                 self.skipTest("needs a C++ compiler for its second half")
             self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -94,7 +150,9 @@ class Clients(Case):
         self.begin()
         port = self.d.port()
         self.c.call("Register", service={"name": "numbered", "port": port})
-        self.assertEqual(self.run_client(program, "numbered").stdout, f"numbered {port:08x}-facb-11e6-bd58-64006a7986d3 <nil>\n")
+        self.assertEqual(
+            self.run_client(program, "numbered").stdout, f"numbered {port:08x}-facb-11e6-bd58-64006a7986d3 <nil>\n"
+        )
         self.assertEqual(self.run_client(program, "none").stdout, "<nil> <nil> io.hvsock.Registry.NoSuchService\n")
 
     def test_varlink_go(self):
@@ -102,12 +160,17 @@ class Clients(Case):
         self.begin()
         self.c.call("Register", service={"name": "again", "port": self.d.port()})
         lines = self.run_client(program).stdout.splitlines()
-        self.assertEqual(sorted(line for line in lines if line.startswith("service:")), ["service: again", "service: hello"])
+        self.assertEqual(
+            sorted(line for line in lines if line.startswith("service:")), ["service: again", "service: hello"]
+        )
         interface = next(line for line in lines if line.startswith("interface: io.hvsock.Registry"))
         text = (ROOT / "schema/varlink/io.hvsock.Registry.varlink").read_text()
         count = [len(re.findall(f"^{word} ", text, re.MULTILINE)) for word in ("method", "error")]
         self.assertEqual([int(word) for word in interface.split()[2:]], count)
-        self.assertEqual(lines[-3:], ["error: io.hvsock.Registry.NoSuchService none", "MethodNotFound: true", "InvalidParameter: true"])
+        self.assertEqual(
+            lines[-3:],
+            ["error: io.hvsock.Registry.NoSuchService none", "MethodNotFound: true", "InvalidParameter: true"],
+        )
 
     def test_qemu_guest_agent(self):
         """qemu-ga takes LISTEN_FDS; it is ended, and started again while a client waits."""
@@ -117,9 +180,25 @@ class Clients(Case):
         self.begin()
 
         def start():
-            return self.process(self.d.ctl_command("exec", "hello", "--", program, "-m", "unix-listen", "-p", self.path, "-t", self.d.folder, "-f",
-                                                   self.d.folder / "ga.pid"), env=self.d.ctl_environment(),
-                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            return self.process(
+                self.d.ctl_command(
+                    "exec",
+                    "hello",
+                    "--",
+                    program,
+                    "-m",
+                    "unix-listen",
+                    "-p",
+                    self.path,
+                    "-t",
+                    self.d.folder,
+                    "-f",
+                    self.d.folder / "ga.pid",
+                ),
+                env=self.d.ctl_environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
 
         def ping(client, number):
             client.sendall(json.dumps({"execute": "guest-sync", "arguments": {"id": number}}).encode() + b"\n")
@@ -146,9 +225,25 @@ class Clients(Case):
             self.skipTest("needs systemd-socket-activate")
         d = self.daemon(start=False)
         path = d.folder / "api.sock"
-        process = self.process(["systemd-socket-activate", "-l", str(path), "--", str(BUILD / "hvsockd"), "--config", str(d.config), "--state",
-                                str(d.state), "--runtime", str(d.runtime)], env=d.environment, stdin=subprocess.DEVNULL,
-                               stdout=d.log.open("ab"), stderr=subprocess.STDOUT)
+        process = self.process(
+            [
+                "systemd-socket-activate",
+                "-l",
+                str(path),
+                "--",
+                str(BUILD / "hvsockd"),
+                "--config",
+                str(d.config),
+                "--state",
+                str(d.state),
+                "--runtime",
+                str(d.runtime),
+            ],
+            env=d.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=d.log.open("ab"),
+            stderr=subprocess.STDOUT,
+        )
         wait_for(path.exists, 10)
         client = self.client(d, path)
         self.assertEqual(client.call("Status")["processId"], process.pid)
@@ -166,4 +261,4 @@ class Manual(Case):
         page = (ROOT / "packaging/man/libhvsock.3").read_text()
         example = re.search(r"\.Bd -literal[^\n]*\n(#include <hvsock\.h>.*?)\n\.Ed", page, re.DOTALL).group(1)
         program = pathlib.Path(HERE / "c/hello.c").read_text()
-        self.assertEqual(example.replace("\\e", "\\") + "\n", program[program.index("#include"):])
+        self.assertEqual(example.replace("\\e", "\\") + "\n", program[program.index("#include") :])

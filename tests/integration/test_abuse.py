@@ -4,10 +4,11 @@
 import json
 import os
 import resource
-import socket
 import time
 
-from hv.case import Case, Hungup, NOBODY, Varlink, wait_for
+from hv.case import BUILD, Case, Hungup, NOBODY, Varlink, wait_for
+
+SANITIZED = "sanitize" in BUILD.name
 
 
 class Abuse(Case):
@@ -15,6 +16,17 @@ class Abuse(Case):
         super().setUp()
         self.d = self.daemon()
         self.c = self.client(self.d)
+        self.c.call("Status")
+
+    def assert_grown(self, before_kb, most_kb):
+        """Soon it has no more than so much more than before."""
+        if SANITIZED:  # quarantine and shadow are not ours
+            return
+        wait_for(
+            lambda: self.d.memory_kb() <= before_kb + most_kb,
+            5,
+            lambda: f"{self.d.memory_kb()} kB is {before_kb} + {most_kb} kB",
+        )
 
     def assert_dropped(self, client):
         """The daemon has closed that connection, and serves others."""
@@ -26,11 +38,27 @@ class Abuse(Case):
         self.assertIn("version", self.c.call("Status"))
 
     def test_not_varlink(self):
-        for data in (b"\0", b"{}\0", b"[]\0", b"1\0", b'"method"\0', b"{\0", b"GET / HTTP/1.1\r\n\r\n\0", b"\xff\xfe\0", b'{"method":1}\0',
-                     b'{"method":null}\0', b'{"method":"\xff"}\0', b'{"method":"a.b.C"\0', b'{"method":"a.b.C"} x\0',
-                     b'{"method":"io.hvsock.Registry.Status","parameters":[]}\0', b'{"method":"io.hvsock.Registry.Status","parameters":1}\0',
-                     b'{"method":"io.hvsock.Registry.Status","more":1}\0', b'{"method":"io.hvsock.Registry.Status","oneway":"x"}\0',
-                     b"[" * 30000 + b"\0", b'{"a":' * 10000 + b"\0"):
+        for data in (
+            b"\0",
+            b"{}\0",
+            b"[]\0",
+            b"1\0",
+            b'"method"\0',
+            b"{\0",
+            b"GET / HTTP/1.1\r\n\r\n\0",
+            b"\xff\xfe\0",
+            b'{"method":1}\0',
+            b'{"method":null}\0',
+            b'{"method":"\xff"}\0',
+            b'{"method":"a.b.C"\0',
+            b'{"method":"a.b.C"} x\0',
+            b'{"method":"io.hvsock.Registry.Status","parameters":[]}\0',
+            b'{"method":"io.hvsock.Registry.Status","parameters":1}\0',
+            b'{"method":"io.hvsock.Registry.Status","more":1}\0',
+            b'{"method":"io.hvsock.Registry.Status","oneway":"x"}\0',
+            b"[" * 30000 + b"\0",
+            b'{"a":' * 10000 + b"\0",
+        ):
             with self.subTest(data=data[:60]):
                 client = self.client(self.d)
                 client.send_bytes(data)
@@ -56,6 +84,7 @@ class Abuse(Case):
 
     def test_oversized_others(self):
         """64 KiB for whom is no administrator."""
+
         def attempt(size):
             def run():
                 with self.d.client() as client:
@@ -73,6 +102,7 @@ class Abuse(Case):
                         except (Hungup, ConnectionResetError):
                             return ["too much"]
                     return [error]
+
             return run
 
         too_much = ["too much"]
@@ -100,11 +130,11 @@ class Abuse(Case):
             pass
         self.assert_dropped(client)
         # Memory is given back.
-        if ".build/gcc-sanitize" not in os.environ.get("HVSOCK_BUILD", ""):
-            wait_for(lambda: self.d.memory_kb() < before + 4096, 5, lambda: f"memory {self.d.memory_kb()} kB is near {before} kB")
+        self.assert_grown(before, 4096)
 
     def test_no_nul(self):
         """A stream without NUL ends at the bound, not when memory ends."""
+
         def run():
             with self.d.client() as client:
                 sent = 0
@@ -115,6 +145,7 @@ class Abuse(Case):
                 except (BrokenPipeError, ConnectionResetError):
                     pass
                 return sent
+
         self.assertLess(self.as_user(NOBODY, run), 3 << 20)
         self.assertIn("version", self.c.call("Status"))
 
@@ -156,7 +187,7 @@ class Abuse(Case):
             except BlockingIOError:
                 time.sleep(0.01)
         self.assertIn("version", self.c.call("Status"))
-        self.assertLess(self.d.memory_kb(), before + 20000)
+        self.assert_grown(before, 20000)
         # And when it reads at last, it gets all of it.
         rude.socket.settimeout(20)
         for _ in range(50):
@@ -170,7 +201,7 @@ class Abuse(Case):
         self.c.call("Register", service={"name": "a", "port": self.d.port()})
         for i in range(3000):
             self.c.call("SetEnabled", name="a", enabled=bool(i % 2))
-        self.assertLess(self.d.memory_kb(), before + 20000)
+        self.assert_grown(before, 20000)
         self.assertIn("version", self.c.call("Status"))
 
     def test_never_writes(self):
@@ -229,10 +260,19 @@ class Abuse(Case):
         for byte in range(256):
             for place in (b"%c", b"a%c", b"a%cb"):
                 raw = place.replace(b"%c", bytes([byte]))
-                escaped = raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"') if byte >= 0x20 else place.replace(b"%c", b"\\u%04x" % byte)
+                escaped = (
+                    raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+                    if byte >= 0x20
+                    else place.replace(b"%c", b"\\u%04x" % byte)
+                )
                 client = Varlink(self.d.socket)
-                client.send_bytes(b'{"method":"io.hvsock.Registry.Register","parameters":{"service":{"name":"' + escaped + b'","listen":["unix://'
-                                  + bytes(self.d.folder) + b'/s"]}}}\0')
+                client.send_bytes(
+                    b'{"method":"io.hvsock.Registry.Register","parameters":{"service":{"name":"'
+                    + escaped
+                    + b'","listen":["unix://'
+                    + bytes(self.d.folder)
+                    + b'/s"]}}}\0'
+                )
                 try:
                     message = client.receive_message().json
                 except (Hungup, ConnectionResetError):
@@ -257,10 +297,15 @@ class Abuse(Case):
                 self.c.call("Register", service={"name": name, "listen": [path + "2"]})
 
     def test_texts_of_every_control_character(self):
-        for code in [*range(0x20), 0x7f, *range(0x80, 0xa0), 0x2028, 0x2029]:
+        for code in [*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029]:
             with self.subTest(code=code):
-                error = self.c.refused("Register", service={"name": "a", "port": self.d.port(), "elementName": f"a{chr(code)}b"}) \
-                    if code else None
+                error = (
+                    self.c.refused(
+                        "Register", service={"name": "a", "port": self.d.port(), "elementName": f"a{chr(code)}b"}
+                    )
+                    if code
+                    else None
+                )
                 if error:
                     self.assertEqual((error.short, error.parameters["field"]), ("InvalidField", "elementName"))
 
@@ -281,7 +326,7 @@ class Abuse(Case):
         # The connection that was there is served, and what needs a descriptor says what is missing.
         service = self.c.call("Register", service={"name": "a", "port": self.d.port()})["service"]
         self.assertEqual(service["runtime"]["state"], "waiting")
-        self.assertRegex(json.dumps(service["runtime"]), "(?i)EMFILE|too many open files|descriptors")
+        self.assertRegex(json.dumps(service["runtime"]), "file descriptor")
         began = os.times()
         time.sleep(0.5)
         for client in idle:

@@ -23,6 +23,7 @@ class Access(Case):
         def run():
             with self.d.client(path) as client:
                 return client.call(method, parameters, **fields)
+
         return self.as_user(uid, run, groups)
 
     def allowed(self, uid, method, parameters=None, path=None, groups=(), **fields):
@@ -36,7 +37,11 @@ class Access(Case):
     def test_anybody(self):
         """Who reaches the socket reads context and state, without environment; nothing else."""
         self.begin()
-        service = {"name": "a", "port": self.d.port(), "activate": {"mode": "accept", "exec": ["/bin/cat"], "environment": {"SECRET": "x"}}}
+        service = {
+            "name": "a",
+            "port": self.d.port(),
+            "activate": {"mode": "accept", "exec": ["/bin/cat"], "environment": {"SECRET": "x"}},
+        }
         self.c.call("Register", service=service)
         self.c.call("AddMachine", machine={"name": "web1", "cid": 4711})
         shown = self.allowed(NOBODY, "Describe", name="a")["service"]
@@ -48,9 +53,16 @@ class Access(Case):
         self.allowed(NOBODY, "ListMachines")
         self.allowed(NOBODY, "org.varlink.service.GetInfo")
         other = {"name": "b", "port": self.d.port()}
-        for method, parameters in (("Register", {"service": other}), ("Unregister", {"name": "a"}), ("SetEnabled", {"name": "a", "enabled": False}),
-                                   ("Apply", {"services": [other]}), ("AddMachine", {"machine": {"name": "web2", "cid": 4712}}),
-                                   ("RemoveMachine", {"name": "web1"}), ("Reload", {}), ("Acquire", {"names": ["a"]})):
+        for method, parameters in (
+            ("Register", {"service": other}),
+            ("Unregister", {"name": "a"}),
+            ("SetEnabled", {"name": "a", "enabled": False}),
+            ("Apply", {"services": [other]}),
+            ("AddMachine", {"machine": {"name": "web2", "cid": 4712}}),
+            ("RemoveMachine", {"name": "web1"}),
+            ("Reload", {}),
+            ("Acquire", {"names": ["a"]}),
+        ):
             with self.subTest(method=method):
                 self.denied(NOBODY, method, parameters)
         self.assertEqual(len(self.c.list()), 1)
@@ -82,8 +94,10 @@ class Access(Case):
 
     def test_delegation(self):
         first = 0x30000000
-        self.begin(f'delegations:\n  - {{users: [{OTHER}, 100000-165535], names: "podman-*", ports: {first}-{first + 99}}}\n'
-                   f'  - {{groups: [{GROUP}], names: "g-*"}}\n')
+        self.begin(
+            f'delegations:\n  - {{users: [{OTHER}, 100000-165535], names: "podman-*", ports: {first}-{first + 99}}}\n'
+            f'  - {{groups: [{GROUP}], names: "g-*"}}\n'
+        )
         for uid in (OTHER, 100000, 165535):
             self.allowed(uid, "Register", service={"name": f"podman-{uid}", "port": first + uid % 7})
             self.allowed(uid, "Acquire", names=[f"podman-{uid}"])
@@ -102,21 +116,37 @@ class Access(Case):
         self.denied(OTHER, "Unregister", name="podman-root")
         # Activation only as themselves.
         activate = {"mode": "accept", "exec": ["/bin/cat"]}
-        self.denied(OTHER, "Register", service={"name": "podman-y", "port": first + 51, "activate": {**activate, "user": "root"}})
+        self.denied(
+            OTHER,
+            "Register",
+            service={"name": "podman-y", "port": first + 51, "activate": {**activate, "user": "root"}},
+        )
         self.allowed(OTHER, "Register", service={"name": "podman-y", "port": first + 51, "activate": activate})
         # Without ports, only services without one; the group counts.
         self.denied(NOBODY, "Register", service={"name": "g-a", "port": first}, groups=[GROUP])
-        self.allowed(NOBODY, "Register", service={"name": "g-a", "guid": "999e53d4-3d5c-4c3e-8779-bed06ec056e2"}, groups=[GROUP])
+        self.allowed(
+            NOBODY, "Register", service={"name": "g-a", "guid": "999e53d4-3d5c-4c3e-8779-bed06ec056e2"}, groups=[GROUP]
+        )
         # Apply, and a set is its uid's.
         self.allowed(OTHER, "Apply", {"services": [{"name": "podman-z", "port": first + 52}], "set": "mine"})
         self.denied(100000, "Apply", {"services": [{"name": "podman-w", "port": first + 53}], "set": "mine"})
-        self.denied(OTHER, "Apply", {"services": [{"name": "podman-v", "port": first + 54}, {"name": "other", "port": first + 55}], "set": "mine"})
+        self.denied(
+            OTHER,
+            "Apply",
+            {
+                "services": [{"name": "podman-v", "port": first + 54}, {"name": "other", "port": first + 55}],
+                "set": "mine",
+            },
+        )
         self.assertNotIn("podman-v", {s["context"]["name"] for s in self.c.list()})
         self.allowed(OTHER, "Unregister", name=f"podman-{OTHER}")
 
     def test_handout(self):
         self.begin()
-        self.c.call("Register", service={"name": "a", "port": self.d.port(), "handout": {"users": [str(OTHER)], "groups": [str(GROUP)]}})
+        self.c.call(
+            "Register",
+            service={"name": "a", "port": self.d.port(), "handout": {"users": [str(OTHER)], "groups": [str(GROUP)]}},
+        )
         self.allowed(OTHER, "Acquire", names=["a"])
         self.allowed(NOBODY, "Acquire", names=["a"], groups=[GROUP])
         self.denied(NOBODY, "Acquire", names=["a"])
@@ -141,15 +171,28 @@ class Access(Case):
         self.allowed(OTHER, "org.varlink.service.GetInfo", path=entry)
         # Nothing of others, and nothing else, for root neither.
         for uid in (OTHER, 0):
-            for method, parameters in (("Acquire", {"names": ["b"]}), ("Acquire", {"names": ["a", "b"]}), ("Describe", {"name": "b"}),
-                                       ("Lookup", {"name": "b"}), ("List", {}), ("Status", {}), ("Reload", {}), ("Unregister", {"name": "a"}),
-                                       ("Register", {"service": {"name": "c", "port": self.d.port()}}), ("Watch", {})):
+            for method, parameters in (
+                ("Acquire", {"names": ["b"]}),
+                ("Acquire", {"names": ["a", "b"]}),
+                ("Describe", {"name": "b"}),
+                ("Lookup", {"name": "b"}),
+                ("List", {}),
+                ("Status", {}),
+                ("Reload", {}),
+                ("Unregister", {"name": "a"}),
+                ("Register", {"service": {"name": "c", "port": self.d.port()}}),
+                ("Watch", {}),
+            ):
                 with self.subTest(uid=uid, method=method, parameters=parameters):
+
                     def run():
                         with self.d.client(entry) as client:
                             error = client.refused(method, parameters)
                             return error.short
-                    self.assertIn(self.as_user(uid, run), ("NotAllowed", "NoSuchService", "MethodNotFound", "PermissionDenied"))
+
+                    self.assertIn(
+                        self.as_user(uid, run), ("NotAllowed", "NoSuchService", "MethodNotFound", "PermissionDenied")
+                    )
         # It is there after a restart, and goes with the service.
         self.c.close()
         self.d.restart()
@@ -165,6 +208,7 @@ class Access(Case):
         def run():
             done = self.d.ctl("unregister", "a", expect=3)
             return done.stderr
+
         self.assertIn("not allowed", self.as_user(NOBODY, run).lower())
         self.assertIn('"a"', self.as_user(NOBODY, lambda: self.d.ctl("list", "--json").stdout))
 
@@ -176,7 +220,10 @@ class Access(Case):
 
     def test_limit_of_services(self):
         first = 0x30000000
-        self.begin(f'delegations:\n  - {{users: [{OTHER}], names: "p-*", ports: {first}-{first + 99}}}\nlimits: {{servicesPerUser: 3}}\n')
+        self.begin(
+            f'delegations:\n  - {{users: [{OTHER}], names: "p-*", ports: {first}-{first + 99}}}\n'
+            "limits: {servicesPerUser: 3}\n"
+        )
         for i in range(3):
             self.allowed(OTHER, "Register", service={"name": f"p-{i}", "port": first + i})
         with self.refuses("LimitReached", limit="servicesPerUser", value=3):
@@ -187,7 +234,9 @@ class Access(Case):
     def test_limit_of_leases(self):
         self.begin("limits: {leasesPerUser: 2}\n")
         for i in range(3):
-            self.c.call("Register", service={"name": f"s{i}", "port": self.d.port(), "handout": {"users": [str(OTHER)]}})
+            self.c.call(
+                "Register", service={"name": f"s{i}", "port": self.d.port(), "handout": {"users": [str(OTHER)]}}
+            )
 
         def run():
             with self.d.client() as client:
@@ -195,4 +244,5 @@ class Access(Case):
                 client.call("Acquire", names=["s1"])
                 client.call("Acquire", names=["s0", "s1"])
                 return client.refused("Acquire", names=["s2"]).short
+
         self.assertEqual(self.as_user(OTHER, run), "LimitReached")

@@ -22,12 +22,14 @@ class Files(Case):
         return sorted(service["context"]["name"] for service in self.c.list())
 
     def inode(self, name):
-        """Of the listening socket, told by what the daemon has open: the listener is the same one where it is the same."""
+        """Of all sockets of the daemon: a listener is the same one where its inode is."""
         self.c.call("Describe", name=name)
         return {target for target in self.d.fds().values() if target.startswith("socket:")}
 
     def test_declared(self):
-        path = self.d.file("10-a", f"services:\n  - name: guest-log\n    port: {self.port}\n    elementName: Guest log\n")
+        path = self.d.file(
+            "10-a", f"services:\n  - name: guest-log\n    port: {self.port}\n    elementName: Guest log\n"
+        )
         self.start()
         service = self.c.call("Describe", name="guest-log")["service"]
         self.assertEqual(service["context"]["elementName"], "Guest log")
@@ -62,8 +64,10 @@ class Files(Case):
         self.d.file("b", f"services:\n  - {{name: b, port: {self.other}, elementName: B}}\n")
         self.d.file("c", f"services:\n  - {{name: c, port: {self.d.port()}}}\n")
         changes = self.c.call("Reload")["changes"]
-        self.assertEqual(sorted((c["kind"], c["object"], c["name"]) for c in changes),
-                         [("add", "service", "c"), ("change", "service", "b"), ("remove", "machine", "web1")])
+        self.assertEqual(
+            sorted((c["kind"], c["object"], c["name"]) for c in changes),
+            [("add", "service", "c"), ("change", "service", "b"), ("remove", "machine", "web1")],
+        )
         self.assertEqual([c["fields"] for c in changes if c["name"] == "b"], [["elementName"]])
         # What did not change was not touched.
         self.assertEqual(len(self.inode("a") & before), len(before))
@@ -74,7 +78,9 @@ class Files(Case):
     def test_bad_file(self):
         self.d.file("a", f"services:\n  - {{name: a, port: {self.port}}}\n")
         self.start()
-        bad = self.d.file("b", f"services:\n  - name: b\n    port: {self.other}\n    colour: red\n  - name: c\n    port: x\n")
+        bad = self.d.file(
+            "b", f"services:\n  - name: b\n    port: {self.other}\n    colour: red\n  - name: c\n    port: x\n"
+        )
         with self.refuses("InvalidConfiguration") as caught:
             self.c.call("Reload")
         messages = caught.exception.parameters["messages"]
@@ -184,7 +190,7 @@ class Files(Case):
         self.d.ctl("diff", a)
         b = self.d.file("b", f"services:\n  - {{name: b, prot: {self.other}}}\n")
         done = self.d.ctl("check", b, expect=1)
-        self.assertIn(f"{b}:2:14: ", done.stdout + done.stderr)
+        self.assertIn(f"{b}:2:15: ", done.stdout + done.stderr)
         self.assertIn("prot", done.stdout + done.stderr)
         self.d.ctl("diff", b, expect=2)
         b.write_text(f"services:\n  - {{name: b, port: {self.other}}}\n")
@@ -235,7 +241,9 @@ class Apply(Case):
         self.apply("ab", set="one")
         self.apply("c", set="two")
         self.c.call("Register", service=self.context("d"))
-        self.assertEqual(self.origins(), {"a": "apply:one", "b": "apply:one", "c": "apply:two", "d": f"user:{os.getuid()}"})
+        self.assertEqual(
+            self.origins(), {"a": "apply:one", "b": "apply:one", "c": "apply:two", "d": f"user:{os.getuid()}"}
+        )
         self.assertEqual(self.apply("", set="one", prune=True), [("remove", "a"), ("remove", "b")])
         self.assertEqual(self.origins(), {"c": "apply:two", "d": f"user:{os.getuid()}"})
         # A name that is another set's, or that was registered, is somebody else's.
@@ -264,7 +272,10 @@ class Apply(Case):
         self.assertEqual(self.c.list(), before)
         # Ports may change hands within one Apply.
         self.apply("b")
-        self.assertEqual(self.apply([self.context("a", port=self.ports["b"]), self.context("b", port=self.ports["a"])]), [("change", "a"), ("change", "b")])
+        self.assertEqual(
+            self.apply([self.context("a", port=self.ports["b"]), self.context("b", port=self.ports["a"])]),
+            [("change", "a"), ("change", "b")],
+        )
         self.assertEqual({s["runtime"]["state"] for s in self.c.list()}, {"listening"})
 
     def test_dry_run(self):
@@ -277,10 +288,15 @@ class Apply(Case):
 
     def test_machines(self):
         self.c.call("Apply", services=[], machines=[{"name": "web1", "cid": 4711}, {"name": "web2", "cid": 4712}])
-        self.assertEqual([(m["context"]["name"], m["origin"]) for m in self.c.list("ListMachines", "machine")],
-                         [("web1", "apply:default"), ("web2", "apply:default")])
+        self.assertEqual(
+            [(m["context"]["name"], m["origin"]) for m in self.c.list("ListMachines", "machine")],
+            [("web1", "apply:default"), ("web2", "apply:default")],
+        )
         changes = self.c.call("Apply", services=[], machines=[{"name": "web1", "cid": 4713}], prune=True)["changes"]
-        self.assertEqual(sorted((c["kind"], c["object"], c["name"]) for c in changes), [("change", "machine", "web1"), ("remove", "machine", "web2")])
+        self.assertEqual(
+            sorted((c["kind"], c["object"], c["name"]) for c in changes),
+            [("change", "machine", "web1"), ("remove", "machine", "web2")],
+        )
         # Machines that are not spoken of stay, with prune too.
         self.apply("a", prune=True)
         self.assertEqual(len(self.c.list("ListMachines", "machine")), 1)

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Acquire and exec: descriptors that are real listeners, leases, exclusive, what drains, nothing lost between two programs."""
+"""Acquire: descriptors that are real listeners, leases, exclusive, what drains, nothing lost between two programs."""
 
-import json
 import os
 import resource
-import select
-import signal
 import socket
 import subprocess
-import sys
 import time
 
-from hv.case import Case, Refused, wait_for
+from hv.case import Case, Refused, known, wait_for
 from test_listeners import connect
 
 HOLD = """
@@ -21,6 +17,17 @@ client = Varlink(sys.argv[1])
 reply, fds = client.call_fds("Acquire", names=sys.argv[2:])
 print(len(fds), flush=True)
 sys.stdin.readline()
+"""
+
+# The lease outlives the connection, and what the process becomes.
+TAKE_AND_SLEEP = """
+import os, sys
+from hv.varlink import Varlink
+with Varlink(sys.argv[1]) as client:
+    _, fds = client.call_fds("Acquire", names=["a"])
+os.set_inheritable(fds[0], True)
+print("taken", flush=True)
+os.execvp("sleep", ["sleep", "1000"])
 """
 
 
@@ -127,9 +134,7 @@ class Handout(Case):
 
     def test_lease_outlives_connection_and_exec(self):
         self.register("a", listen=[f"unix://{self.path}"])
-        code = "import os,sys\nfrom hv.varlink import Varlink\nc=Varlink(sys.argv[1])\n_,f=c.call_fds('Acquire',names=['a'])\nc.close()\n" \
-               "os.set_inheritable(f[0],True)\nprint('x',flush=True)\nos.execvp('sleep',['sleep','1000'])"
-        holder = self.python(code, self.d.socket, stdout=subprocess.PIPE)
+        holder = self.python(TAKE_AND_SLEEP, self.d.socket, stdout=subprocess.PIPE)
         holder.stdout.readline()
         wait_for(lambda: open(f"/proc/{holder.pid}/comm").read() == "sleep\n", 5)
         time.sleep(0.1)
@@ -169,7 +174,7 @@ class Handout(Case):
             self.things.callback(client.close)
             client.sendall(b"ping")
         wait_for(lambda: not self.leases("a"), 5)
-        listener, = self.acquire("a").values()
+        (listener,) = self.acquire("a").values()
         listener.settimeout(5)
         for _ in range(21):
             connection, _ = listener.accept()
@@ -214,21 +219,42 @@ class Handout(Case):
         self.register("a", port=port)
         holder = self.hold("a")
         service = self.c.call("SetEnabled", name="a", enabled=False)["service"]
-        self.assertEqual([(l["state"], l["holders"]) for l in service["runtime"]["listeners"]], [("draining", [holder.pid])])
-        # Who wants that port waits, and is told for whom.
+        self.assertEqual(
+            [(l["state"], l["holders"]) for l in service["runtime"]["listeners"]], [("draining", [holder.pid])]
+        )
+        # Who wants that port waits until it is free.
         self.c.call("Unregister", name="a")
         service = self.register("b", port=port)
-        listener, = service["runtime"]["listeners"]
-        self.assertEqual((service["runtime"]["state"], listener["state"]), ("waiting", "waiting"))
-        self.assertEqual(listener.get("holders"), [holder.pid])
+        self.assertEqual(
+            (service["runtime"]["state"], service["runtime"]["listeners"][0]["state"]), ("waiting", "waiting")
+        )
         holder.kill()
         holder.wait()
         self.wait_state(self.c, "b", "listening", 8)
 
+    def test_draining_is_told_to_who_waits(self):
+        port = self.d.port()
+        self.register("a", port=port)
+        holder = self.hold("a")
+        self.c.call("Unregister", name="a")
+        (listener,) = self.register("b", port=port)["runtime"]["listeners"]
+        self.assertEqual((listener["state"], listener.get("holders")), ("waiting", [holder.pid]))
+
+    @known("leases of the names before the one that meets the limit stay")
+    def test_all_or_none_at_the_limit(self):
+        """A limit that is met at the second name leaves no lease on the first."""
+        self.d.settings("limits: {leasesPerUser: 1}\n")
+        self.c.call("Reload")
+        self.register("a", port=self.d.port())
+        self.register("b", port=self.d.port())
+        with self.refuses("LimitReached"):
+            self.acquire("a", "b")
+        self.assertEqual((self.leases("a"), self.leases("b")), ([], []))
+
     def test_unix_is_shut_down(self):
         """A unix listener is taken back at once, through every copy."""
         self.register("a", listen=[f"unix://{self.path}"])
-        listener, = self.acquire("a").values()
+        (listener,) = self.acquire("a").values()
         self.c.call("Unregister", name="a")
         self.assertFalse(self.path.exists())
         with self.assertRaises(OSError):
@@ -248,8 +274,10 @@ class Handout(Case):
         self.c = self.client(self.d)
         service = self.c.call("Describe", name="a")["service"]
         if service["runtime"]["state"] != "active":  # without a keeper
-            listener, = service["runtime"]["listeners"]
-            self.assertEqual((listener["state"], listener.get("holders")), ("waiting", [holder.pid]))
+            (listener,) = service["runtime"]["listeners"]
+            self.assertEqual(listener["state"], "waiting")
+            if "vsock_diag" not in listener["reason"]:  # without that module nobody can tell
+                self.assertEqual(listener.get("holders"), [holder.pid])
         holder.kill()
         holder.wait()
         self.wait_state(self.c, "a", "listening", 8)
@@ -295,116 +323,6 @@ class Handout(Case):
         self.assertLess(len(self.d.fds()), before + 7000)
         self.assertEqual(len(self.acquire("a")), 100)
         rude.close()
-        wait_for(lambda: len(self.d.fds()) <= before + 1, 5, lambda: f"{len(self.d.fds())} descriptors, before {before}")
-
-
-SHOW = """
-import json, os, socket, sys
-fds = {}
-for n in range(int(os.environ.get("LISTEN_FDS", 0))):
-    s = socket.socket(fileno=3 + n)
-    fds[3 + n] = [s.family, str(s.getsockname()), s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)]
-    s.detach()
-others = [int(n) for n in os.listdir("/proc/self/fd") if int(n) > 2 + len(fds) and os.path.exists("/proc/self/fd/" + n)]
-print(json.dumps({"pid": os.getpid(), "fds": list(fds.values()), "arguments": sys.argv[1:], "others": others,
-                  "environment": {k: v for k, v in os.environ.items() if k.startswith("LISTEN")}}))
-"""
-
-
-class Exec(Case):
-    def setUp(self):
-        super().setUp()
-        self.d = self.daemon()
-        self.c = self.client(self.d)
-
-    def register(self, name, **fields):
-        return self.c.call("Register", service={"name": name, **fields})["service"]
-
-    def exec(self, *arguments, environment=None, expect=0, **options):
-        done = subprocess.run(self.d.ctl_command("exec", *arguments), env=self.d.ctl_environment(**(environment or {})), text=True, timeout=30,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-        self.assertEqual(done.returncode, expect, done.stderr)
-        return done
-
-    def test_one(self):
-        port = self.d.port()
-        self.register("a", port=port)
-        got = json.loads(self.exec("a", "--", sys.executable, "-c", SHOW, "x", "--json", "-o").stdout)
-        self.assertEqual(got["arguments"], ["x", "--json", "-o"])
-        self.assertEqual(got["environment"], {"LISTEN_PID": str(got["pid"]), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "a"})
-        self.assertEqual(got["fds"], [[socket.AF_VSOCK, f"(4294967295, {port})", 1]])
-        self.assertEqual([fd for fd in got["others"] if fd != 4], [], "no other descriptor is passed on")
-
-    def test_several(self):
-        """Several services, several addresses each: a name a descriptor, NAME@MACHINE of a machine."""
-        for name in ("web1", "web2"):
-            (self.d.folder / name).mkdir()
-            self.c.call("AddMachine", machine={"name": name, "hybrid": f"{self.d.folder}/{name}/v.sock"})
-        port = self.d.port()
-        self.register("a", port=port, listen=[f"vsock://:{port}", f"unix://{self.d.folder}/a.sock"])
-        self.register("b", port=self.d.port(), listen=["machine:*"], handout={"mode": "listener"})
-        got = json.loads(self.exec("b", "a", "--", sys.executable, "-c", SHOW, environment={
-            "LISTEN_PID": "1", "LISTEN_FDS": "7", "LISTEN_FDNAMES": "x", "LISTEN_PIDFDID": "5"}).stdout)
-        names = got["environment"]["LISTEN_FDNAMES"].split(":")
-        self.assertEqual(names, ["b@web1", "b@web2", "a", "a"])
-        self.assertEqual(got["environment"]["LISTEN_FDS"], "4")
-        self.assertNotEqual(got["environment"].get("LISTEN_PIDFDID"), "5")
-        self.assertIn("web1/v.sock", got["fds"][0][1])
-        self.assertIn("web2/v.sock", got["fds"][1][1])
-        self.assertEqual({fd[0] for fd in got["fds"][2:]}, {socket.AF_VSOCK, socket.AF_UNIX})
-
-    def test_exit_codes(self):
-        self.register("a", port=self.d.port())
-        self.exec("a", "--", "sh", "-c", "exit 42", expect=42)
-        self.exec("a", "--", "/nonexistent/program", expect=127)
-        self.exec("a", "--", "/dev/null", expect=126)
-        self.exec("none", "--", "true", expect=1)
-        self.exec("--", "true", expect=2)
-        self.exec("a", "--", expect=2)
-        self.d.ctl("--socket", "/nonexistent", "exec", "a", "--", "true", expect=4)
-        done = subprocess.run(self.d.ctl_command("exec", "a", "--", "sh", "-c", "kill -TERM $$"), env=self.d.ctl_environment(), timeout=30)
-        self.assertEqual(done.returncode, -signal.SIGTERM)
-
-    def test_server_is_replaced(self):
-        """The main job: a real server on a handed-out socket; kill it, start it again while a client waits; it is served."""
-        path = self.d.folder / "a.sock"
-        self.register("a", listen=[f"unix://{path}"])
-        server = "import socket\ns=socket.socket(fileno=3)\nwhile True:\n c,_=s.accept()\n c.sendall(b'served by '+str(__import__('os').getpid()).encode())\n c.close()"
-
-        def start():
-            return self.process(self.d.ctl_command("exec", "a", "--", sys.executable, "-c", server), env=self.d.ctl_environment())
-
-        first = start()
-        with connect(path) as client:
-            self.assertEqual(client.recv(100), f"served by {first.pid}".encode())
-        first.kill()
-        first.wait()
-        with connect(path) as client:
-            self.assertEqual(select.select([client], [], [], 0.2)[0], [])
-            second = start()
-            self.assertEqual(client.recv(100), f"served by {second.pid}".encode())
-
-    def test_socket_activate_program(self):
-        """A program that nobody here wrote reads LISTEN_FDS: systemd's own, where it is installed."""
-        path = "/lib/systemd/systemd-stdio-bridge"
-        if not os.path.exists("/usr/bin/systemd-socket-activate") or not os.path.exists(path):
-            self.skipTest("needs systemd's programs")
-        # systemd-socket-activate takes no descriptors over; what it passes on is compared with what we pass on.
-        port = self.d.port()
-        self.register("a", port=port)
-        ours = json.loads(self.exec("a", "--", sys.executable, "-c", SHOW).stdout)["environment"]
-        unix = self.d.folder / "b.sock"
-        theirs = self.process(["systemd-socket-activate", "-l", str(unix), "--fdname=a", sys.executable, "-c", SHOW], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True)
-        connection = wait_for(lambda: self._try(unix), 5)
-        self.things.callback(connection.close)
-        theirs = json.loads(theirs.stdout.readline())["environment"]
-        self.assertEqual(set(ours), set(theirs) - {"LISTEN_PIDFDID"})
-        self.assertEqual((ours["LISTEN_FDS"], ours["LISTEN_FDNAMES"]), (theirs["LISTEN_FDS"], theirs["LISTEN_FDNAMES"]))
-
-    @staticmethod
-    def _try(path):
-        try:
-            return connect(path)
-        except OSError:
-            return None
+        wait_for(
+            lambda: len(self.d.fds()) <= before + 1, 5, lambda: f"{len(self.d.fds())} descriptors, before {before}"
+        )

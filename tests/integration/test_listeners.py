@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a service listens: paths and who owns them, what is stale and what is served, what waits and comes by itself."""
+"""Where a service listens: paths and who owns them, what is stale, what is served, what waits and comes by itself."""
 
 import os
 import pwd
+import shutil
 import socket
 import stat
 
-from hv.case import Case, GUEST, NOBODY, wait_for
+from hv.case import NOBODY, Case, wait_for
 
 
 def connect(path, timeout=5):
@@ -34,7 +35,9 @@ class Listeners(Case):
     def test_unix(self):
         path = self.d.folder / "a.sock"
         service = self.register("a", listen=[f"unix://{path}"])
-        self.assertEqual([(l["address"], l["state"]) for l in service["runtime"]["listeners"]], [(f"unix://{path}", "listening")])
+        self.assertEqual(
+            [(l["address"], l["state"]) for l in service["runtime"]["listeners"]], [(f"unix://{path}", "listening")]
+        )
         status = path.stat()
         self.assertEqual(stat.S_IMODE(status.st_mode), 0o660)
         self.assertEqual((status.st_uid, status.st_gid), (self.d.folder.stat().st_uid, self.d.folder.stat().st_gid))
@@ -47,7 +50,9 @@ class Listeners(Case):
             self.skipTest("gives paths to others: needs root")
         path = self.d.folder / "a.sock"
         nobody = pwd.getpwuid(NOBODY)
-        self.register("a", listen=[f"unix://{path}"], socket={"user": nobody.pw_name, "group": str(nobody.pw_gid), "mode": "0600"})
+        self.register(
+            "a", listen=[f"unix://{path}"], socket={"user": nobody.pw_name, "group": str(nobody.pw_gid), "mode": "0600"}
+        )
         status = path.stat()
         self.assertEqual((stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid), (0o600, NOBODY, nobody.pw_gid))
         # Without them, the folder's.
@@ -79,7 +84,14 @@ class Listeners(Case):
             self.assertIn(str(self.place), listener["reason"])
         self.place.mkdir()
         self.wait_state(self.c, "a", "listening", 5)
-        states = lambda: [l["state"] for l in self.c.call("Describe", name="a")["service"]["runtime"]["listeners"]]
+
+        def states():
+            there = {
+                l["address"].split(":")[0]: l["state"]
+                for l in self.c.call("Describe", name="a")["service"]["runtime"]["listeners"]
+            }
+            return [there[transport] for transport in ("unix", "hybrid", "hyperkit")]
+
         wait_for(lambda: states() == ["waiting", "listening", "waiting"], 5, states)
         (self.place / "kit").mkdir()
         (self.place / "deep").mkdir()
@@ -87,14 +99,21 @@ class Listeners(Case):
         connect(self.place / "deep/a.sock").close()
         connect(f"{self.place}/v.sock_{self.port}").close()
 
+    def test_path_goes(self):
+        """Somebody removes the path of a listener: it listens anew."""
+        path = self.d.folder / "a.sock"
+        self.register("a", listen=[f"unix://{path}"])
+        path.unlink()
+        wait_for(lambda: path.exists() and connect(path), 6, "listens anew").close()
+
     def test_folder_goes_and_comes(self):
         self.place.mkdir()
         path = self.place / "a.sock"
         self.register("a", listen=[f"unix://{path}"])
-        path.unlink()
-        self.place.rmdir()
+        self.place.rename(self.d.folder / "gone")
         self.place.mkdir()
-        wait_for(lambda: path.exists() and connect(path), 10, "listens in the new folder").close()
+        wait_for(lambda: path.exists() and connect(path), 6, "listens in the new folder").close()
+        shutil.rmtree(self.d.folder / "gone")
 
     def test_stale(self):
         """A path that nobody listens on is replaced; so are our own left-overs after kill -9."""
@@ -154,12 +173,17 @@ class Listeners(Case):
         closed.mkdir(mode=0o700)
         client.call("Register", service={"name": "a", "listen": [f"unix://{closed}/a.sock"]})
         service = client.call("Describe", name="a")["service"]
-        self.assertEqual((service["runtime"]["state"], service["runtime"]["listeners"][0]["state"]), ("failed", "failed"))
+        self.assertEqual(
+            (service["runtime"]["state"], service["runtime"]["listeners"][0]["state"]), ("failed", "failed")
+        )
         self.assertTrue(service["runtime"]["listeners"][0]["reason"])
         # A low port without the capability: the same.
         service = client.call("Register", service={"name": "low", "port": 1022})["service"]
         self.assertEqual(service["runtime"]["listeners"][0]["state"], "failed")
-        self.assertEqual(client.call("Register", service={"name": "b", "port": daemon.port()})["service"]["runtime"]["state"], "listening")
+        self.assertEqual(
+            client.call("Register", service={"name": "b", "port": daemon.port()})["service"]["runtime"]["state"],
+            "listening",
+        )
 
     def test_port_in_use(self):
         """Somebody else's AF_VSOCK port: waiting, and tried again at least every five seconds."""
@@ -168,7 +192,7 @@ class Listeners(Case):
         other.bind((socket.VMADDR_CID_ANY, self.port))
         service = self.register("a", port=self.port)
         self.assertEqual(service["runtime"]["state"], "waiting")
-        self.assertRegex(service["runtime"]["listeners"][0]["reason"], "(?i)in use|EADDRINUSE")
+        self.assertRegex(service["runtime"]["listeners"][0]["reason"], "in use|held by")
         other.close()
         self.wait_state(self.c, "a", "listening", 8)
 
@@ -218,129 +242,3 @@ class Listeners(Case):
         self.d.start()
         self.c = self.client(self.d)
         connect(path).close()
-
-
-class Machines(Case):
-    def setUp(self):
-        super().setUp()
-        self.d = self.daemon()
-        self.c = self.client(self.d)
-        self.port = self.d.port()
-
-    def machine(self, name, **fields):
-        return self.c.call("AddMachine", {"machine": {"name": name, **fields}})["machine"]
-
-    def listeners(self, name):
-        return {(l.get("machine"), l["address"], l["state"]) for l in self.c.call("Describe", name=name)["service"]["runtime"]["listeners"]}
-
-    def hybrid(self, name):
-        """A machine with a folder of its own; its listener of our port as it is told."""
-        folder = self.d.folder / name
-        folder.mkdir(exist_ok=True)
-        self.machine(name, hybrid=str(folder / "v.sock"))
-        return folder / f"v.sock_{self.port}"
-
-    def test_add_list_remove(self):
-        machine = self.machine("web1", cid=4711, vmId="{6F9619FF-8B86-D011-B42D-00C04FC964FF}", labels={"rack": "a3"})
-        self.assertEqual(machine["context"]["cid"], 4711)
-        self.assertEqual(machine["context"]["vmId"], "6f9619ff-8b86-d011-b42d-00c04fc964ff")
-        self.assertEqual(machine["origin"], f"user:{os.getuid()}")
-        self.assertEqual(self.c.list("ListMachines", "machine"), [machine])
-        # One of that name and owner is replaced; a CID or path is one machine's.
-        self.assertEqual(self.machine("web1", cid=4712)["context"], {"name": "web1", "cid": 4712})
-        with self.refuses("Conflict", field="cid", value="4712", holder="web1"):
-            self.machine("web2", cid=4712)
-        self.machine("web2", hybrid="/run/vms/v.sock")
-        with self.refuses("Conflict", holder="web2"):
-            self.machine("web3", hybrid="/run/vms/v.sock")
-        self.c.close()
-        self.d.restart()
-        self.c = self.client(self.d)
-        self.assertEqual([m["context"]["name"] for m in self.c.list("ListMachines", "machine")], ["web1", "web2"])
-        self.c.call("RemoveMachine", name="web1")
-        with self.refuses("NoSuchMachine", name="web1"):
-            self.c.call("RemoveMachine", name="web1")
-
-    def test_machine_name(self):
-        """machine:NAME: that machine's own transport; one that is not there is refused, or waits."""
-        path = self.hybrid("web1")
-        service = self.c.call("Register", service={"name": "a", "port": self.port, "listen": ["machine:web1"]})["service"]
-        self.assertEqual(service["context"]["handout"]["mode"] if "handout" in service["context"] else "connections", "connections")
-        self.assertEqual(self.listeners("a"), {("web1", f"hybrid://{self.d.folder}/web1/v.sock:{self.port}", "listening")})
-        self.assertTrue(path.exists())
-        self.c.call("Unregister", name="a")
-        self.assertFalse(path.exists())
-
-    def test_every_machine(self):
-        """machine:*: also machines that come later; and it goes with them."""
-        first = self.hybrid("web1")
-        self.c.call("Register", service={"name": "a", "port": self.port, "listen": ["machine:*"]})
-        self.assertTrue(first.exists())
-        second = self.hybrid("web2")
-        self.assertTrue(second.exists())
-        self.assertEqual(len(self.listeners("a")), 2)
-        self.c.call("RemoveMachine", name="web1")
-        self.assertFalse(first.exists())
-        self.assertEqual({l[0] for l in self.listeners("a")}, {"web2"})
-
-    def test_one_beats_every(self):
-        first, second = self.hybrid("web1"), self.hybrid("web2")
-        self.c.call("Register", service={"name": "all", "port": self.port, "listen": ["machine:*"]})
-        self.c.call("Register", service={"name": "one", "port": self.port, "listen": ["machine:web1"]})
-        self.assertEqual({l[0] for l in self.listeners("all")}, {"web2"})
-        self.assertEqual({l[0] for l in self.listeners("one")}, {"web1"})
-        self.assertTrue(first.exists() and second.exists())
-        self.c.call("Unregister", name="one")
-        wait_for(lambda: {l[0] for l in self.listeners("all")} == {"web1", "web2"}, 5, lambda: self.listeners("all"))
-        with self.refuses("Conflict", holder="all"):
-            self.c.call("Register", service={"name": "both", "port": self.port, "listen": ["machine:*"]})
-
-    def test_vsock_machine(self):
-        """A machine on vsock has no socket of its own: the one shared address, and peers.allow of it."""
-        self.machine("web1", cid=4711)
-        self.machine("web2", cid=4712)
-        self.c.call("Register", service={"name": "a", "port": self.port, "listen": ["machine:*"]})
-        self.assertEqual({l[1:] for l in self.listeners("a")}, {(f"vsock://:{self.port}", "listening")})
-        with self.refuses("NotAllowed"):
-            self.c.call("Acquire", names=["a"])
-
-    def test_machine_with_folder_that_comes(self):
-        self.c.call("Register", service={"name": "a", "port": self.port, "listen": ["machine:*"]})
-        self.assertIn(self.state(self.c, "a"), ("waiting", "registered"))
-        folder = self.d.folder / "late"
-        self.machine("late", hyperkit=str(folder))
-        self.assertEqual({l[2] for l in self.listeners("a")}, {"waiting"})
-        folder.mkdir()
-        wait_for(lambda: {l[2] for l in self.listeners("a")} == {"listening"}, 5, lambda: self.listeners("a"))
-        connect(folder / f"00000002.{self.port:08x}").close()
-
-    def test_ephemeral(self):
-        sleeper = self.process(["sleep", "1000"])
-        self.c.call("AddMachine", {"machine": {"name": "web1", "cid": 4711}, "ephemeralProcessId": sleeper.pid})
-        self.assertEqual(self.c.list("ListMachines", "machine")[0]["ephemeralProcessId"], sleeper.pid)
-        sleeper.kill()
-        sleeper.wait()
-        wait_for(lambda: not self.c.list("ListMachines", "machine"), 5, "it is gone")
-
-    def test_ctl(self):
-        self.d.ctl("machine", "add", "web1", "--cid", "4711")
-        self.assertEqual([m["context"]["cid"] for m in self.d.ctl("machine", "list", "--json").json()], [4711])
-        self.assertIn("web1", self.d.ctl("machine", "list").stdout)
-        self.d.ctl("machine", "remove", "web1")
-        self.d.ctl("machine", "remove", "web1", expect=1)
-
-    def test_over_vsock(self):
-        """In the guest: a real connection over loopback."""
-        from hv.case import vsock_connect
-        if not GUEST:
-            self.skipTest("connects AF_VSOCK: runs in the guest of tests/vm alone")
-        self.c.call("Register", service={"name": "a", "port": self.port})
-        _, fds = self.c.call_fds("Acquire", names=["a"])
-        listener = socket.socket(fileno=fds[0])
-        self.things.callback(listener.close)
-        with vsock_connect(1, self.port) as connection:
-            accepted, peer = listener.accept()
-            accepted.sendall(b"hello")
-            self.assertEqual(connection.recv(10), b"hello")
-            accepted.close()
-        self.assertEqual(peer[0], 1)

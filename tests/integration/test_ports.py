@@ -6,7 +6,7 @@ import socket
 from hv.case import Case
 from test_registry import guid_of
 
-EDGES = (0, 1, 1023, 1024, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff)
+EDGES = (0, 1, 1023, 1024, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 
 
 class Ports(Case):
@@ -20,7 +20,9 @@ class Ports(Case):
         self.c.send("Register", {"service": {"name": "a", **fields}})
         message = self.c.receive_message().json
         if "error" in message:
-            return message["error"].rsplit(".", 1)[1], message["parameters"].get("field") or message["parameters"].get("parameter")
+            return message["error"].rsplit(".", 1)[1], message["parameters"].get("field") or message["parameters"].get(
+                "parameter"
+            )
         service = message["parameters"]["service"]
         self.assertEqual(service["context"]["port"], fields["port"])
         self.assertEqual(service["context"]["guid"], guid_of(fields["port"]))
@@ -31,13 +33,13 @@ class Ports(Case):
         """A hybrid port is text in a path: all but PORT_ANY."""
         for port in EDGES:
             with self.subTest(port=port):
-                expected = ["listening"] if port != 0xffffffff else ("InvalidField", "port")
+                expected = ["listening"] if port != 0xFFFFFFFF else ("InvalidField", "port")
                 self.assertEqual(self.answer(port=port, listen=[f"hybrid://{self.d.folder}/v.sock"]), expected)
 
     def test_edges_hyperkit(self):
         for port in EDGES:
             with self.subTest(port=port):
-                expected = ["listening"] if port != 0xffffffff else ("InvalidField", "port")
+                expected = ["listening"] if port != 0xFFFFFFFF else ("InvalidField", "port")
                 self.assertEqual(self.answer(port=port, listen=[f"hyperkit://{self.d.folder}"]), expected)
 
     def test_edges_vsock(self):
@@ -45,7 +47,7 @@ class Ports(Case):
         for port in EDGES:
             with self.subTest(port=port):
                 answer = self.answer(port=port, listen=[f"vsock://:{port}"])
-                if port == 0xffffffff:
+                if port == 0xFFFFFFFF:
                     self.assertEqual(answer, ("InvalidField", "port"))
                 else:
                     try:
@@ -68,24 +70,63 @@ class Ports(Case):
             self.assertEqual(error.short, "InvalidField")
             self.assertIn(error.parameters["field"], ("guid", "port"))
         self.assertEqual(self.answer(port=port, guid=guid_of(port)), ["listening"])
-        for guid in ("", "x", guid_of(port)[:-1], "{" + guid_of(port), guid_of(port) + "}", guid_of(port).replace("-", "")):
+        for guid in (
+            "",
+            "x",
+            guid_of(port)[:-1],
+            "{" + guid_of(port),
+            guid_of(port) + "}",
+            guid_of(port).replace("-", ""),
+        ):
             error = self.c.refused("Register", service={"name": "a", "guid": guid})
             self.assertEqual((error.short, error.parameters["field"]), ("InvalidField", "guid"), guid)
 
     def test_number_of_address_is_the_services(self):
         port = self.d.port()
-        for uri in (f"vsock://:{port + 1}", f"hybrid://{self.d.folder}/v.sock:{port + 1}", f"hyperkit://:{port + 1}{self.d.folder}"):
+        for uri in (
+            f"vsock://:{port + 1}",
+            f"hybrid://{self.d.folder}/v.sock:{port + 1}",
+            f"hyperkit://:{port + 1}{self.d.folder}",
+        ):
             error = self.c.refused("Register", service={"name": "a", "port": port, "listen": [uri]})
             self.assertEqual((error.short, error.parameters["field"]), ("InvalidField", "listen[0]"), uri)
         self.assertEqual(self.answer(port=port, listen=[f"hybrid://{self.d.folder}/v.sock:{port}"]), ["listening"])
 
     def test_addresses_that_are_none(self):
         port = self.d.port()
-        for uri in ("", "x", "vsock:", f"vsock://99:{port}", "unix://", "unix://relative", "http://a", "machine:", "machine:any", "machine:42",
-                    f"hvsock:///{self.d.folder}/v.sock:{port}", "hybrid://relative", f"unix://{self.d.folder}/{'x' * 200}"):
+        for uri in (
+            "",
+            "x",
+            "vsock:",
+            "unix://",
+            "unix://relative",
+            "http://a",
+            "machine:",
+            "machine:any",
+            "machine:42",
+            f"hvsock:///{self.d.folder}/v.sock:{port}",
+            "hybrid://relative",
+        ):
             with self.subTest(uri=uri):
                 error = self.c.refused("Register", service={"name": "a", "port": port, "listen": [uri]})
                 self.assertEqual((error.short, error.parameters["field"]), ("InvalidField", "listen[0]"))
+
+    def test_path_that_is_too_long(self):
+        """For a socket's address; which is told at once or when it is bound."""
+        self.c.send("Register", {"service": {"name": "a", "listen": [f"unix://{self.d.folder}/{'x' * 200}"]}})
+        message = self.c.receive_message().json
+        if "error" not in message:
+            runtime = message["parameters"]["service"]["runtime"]
+            self.assertEqual(runtime["state"], "failed")
+            self.assertIn("too long", runtime["listeners"][0]["reason"])
+
+    def test_cid_of_another(self):
+        """A CID can become this host's: it waits, and says what is wrong with it."""
+        service = self.c.call(
+            "Register", service={"name": "a", "port": self.d.port(), "listen": [f"vsock://99:{next(self.d.ports) - 1}"]}
+        )["service"]
+        self.assertEqual(service["runtime"]["state"], "waiting")
+        self.assertIn("99", service["runtime"]["listeners"][0]["reason"])
 
     def test_types(self):
         port = self.d.port()
@@ -104,7 +145,7 @@ class Ports(Case):
             with self.subTest(name=name):
                 error = self.c.refused("AddMachine", machine={"name": name, "cid": 1000})
                 self.assertEqual((error.short, error.parameters["field"]), ("InvalidField", "name"))
-        for cid in (0, 1, 2, 0xffffffff, 1 << 32, -1):
+        for cid in (0, 1, 2, 0xFFFFFFFF, 1 << 32, -1):
             with self.subTest(cid=cid):
                 error = self.c.refused("AddMachine", machine={"name": "web1", "cid": cid})
                 self.assertEqual((error.short, error.parameters["field"]), ("InvalidField", "cid"))

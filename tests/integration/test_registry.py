@@ -40,7 +40,9 @@ class Registry(Case):
         self.assertIs(context["enabled"], True)
         self.assertEqual(runtime["origin"], f"user:{os.getuid()}")
         self.assertEqual(runtime["state"], "listening")
-        self.assertEqual([(l["address"], l["state"]) for l in runtime["listeners"]], [(f"vsock://:{port}", "listening")])
+        self.assertEqual(
+            [(l["address"], l["state"]) for l in runtime["listeners"]], [(f"vsock://:{port}", "listening")]
+        )
         self.assertEqual(runtime["leases"], [])
         self.assertRegex(runtime["registeredAt"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
         self.assertNotIn("ephemeralProcessId", {k for k, v in runtime.items() if v is not None})
@@ -67,7 +69,9 @@ class Registry(Case):
         self.assertEqual(self.state(self.c, "other"), "registered")
         port = self.d.port()
         context = self.register("by-guid", guid="{" + guid_of(port).upper() + "}")["context"]
-        self.assertEqual((context["port"], context["guid"], context["listen"]), (port, guid_of(port), [f"vsock://:{port}"]))
+        self.assertEqual(
+            (context["port"], context["guid"], context["listen"]), (port, guid_of(port), [f"vsock://:{port}"])
+        )
         context = self.register("path", listen=[f"unix://{self.d.folder}/path.sock"])["context"]
         self.assertNotIn("port", context)
         self.assertNotIn("guid", context)
@@ -86,13 +90,20 @@ class Registry(Case):
         self.assertEqual(self.c.refused("Lookup", port=port).name, "org.varlink.service.ExpectedMore")
         # All of them must fit.
         self.assertEqual(self.c.call("Lookup", port=port, name="two")["service"], two)
-        for criteria in ({"name": "none"}, {"port": self.d.port()}, {"name": "three", "port": port},
-                         {"guid": "999e53d4-3d5c-4c3e-8779-bed06ec056e3"}, {"address": "unix:///nowhere"}):
+        for criteria in (
+            {"name": "none"},
+            {"port": self.d.port()},
+            {"name": "three", "port": port},
+            {"guid": "999e53d4-3d5c-4c3e-8779-bed06ec056e3"},
+            {"address": "unix:///nowhere"},
+        ):
             self.assertEqual(self.c.refused("Lookup", criteria).short, "NoSuchService", criteria)
         self.assertEqual(self.c.refused("Lookup", {}).name, "org.varlink.service.InvalidParameter")
         for criteria in ({"guid": "x"}, {"address": "nothing"}, {"port": -1}, {"port": 1 << 32}):
             error = self.c.refused("Lookup", criteria)
-            self.assertIn(error.name, ("org.varlink.service.InvalidParameter", "io.hvsock.Registry.InvalidField"), criteria)
+            self.assertIn(
+                error.name, ("org.varlink.service.InvalidParameter", "io.hvsock.Registry.InvalidField"), criteria
+            )
 
     def test_conflicts(self):
         port = self.d.port()
@@ -178,10 +189,14 @@ class Registry(Case):
         self.c = self.client(self.d)
         self.assertEqual({s["context"]["name"] for s in self.c.list()}, {"long", "next"})
         # A process that is not there.
-        error = self.c.refused("Register", {"service": {"name": "gone", "port": self.d.port()}, "ephemeralProcessId": sleeper.pid})
+        error = self.c.refused(
+            "Register", {"service": {"name": "gone", "port": self.d.port()}, "ephemeralProcessId": sleeper.pid}
+        )
         self.assertIn(error.short, ("InvalidField", "InvalidParameter"))
         for bad in (0, -1, 1 << 40):
-            error = self.c.refused("Register", {"service": {"name": "gone", "port": self.d.port()}, "ephemeralProcessId": bad})
+            error = self.c.refused(
+                "Register", {"service": {"name": "gone", "port": self.d.port()}, "ephemeralProcessId": bad}
+            )
             self.assertIn(error.short, ("InvalidField", "InvalidParameter"), bad)
         self.assertEqual({s["context"]["name"] for s in self.c.list()}, {"long", "next"})
 
@@ -244,7 +259,10 @@ class Registry(Case):
     def test_status(self):
         before = self.c.call("Status")
         self.assertEqual(before["processId"], self.d.pid)
-        self.assertEqual((before["services"], before["machines"], before["listeners"], before["leases"], before["errors"]), (0, 0, 0, 0, []))
+        self.assertEqual(
+            (before["services"], before["machines"], before["listeners"], before["leases"], before["errors"]),
+            (0, 0, 0, 0, []),
+        )
         self.register("one", port=self.d.port())
         self.register("two", guid="999e53d4-3d5c-4c3e-8779-bed06ec056e2")
         after = self.c.call("Status")
@@ -296,8 +314,13 @@ class Registry(Case):
     def test_ctl_ephemeral(self):
         """The default is the caller's parent."""
         command = " ".join(self.d.ctl_command("register", "short", "--port", self.d.port(), "--ephemeral"))
-        shell = self.process(["sh", "-c", f"{command} && echo done && exec sleep 1000"], env=self.d.ctl_environment(),
-                             stdout=subprocess.PIPE, text=True)
+        shell = self.process(
+            ["sh", "-c", f"{command} >&2 && echo done && exec sleep 1000"],
+            env=self.d.ctl_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         self.assertEqual(shell.stdout.readline(), "done\n")
         self.assertEqual(self.c.call("Describe", name="short")["service"]["runtime"]["ephemeralProcessId"], shell.pid)
         time.sleep(0.1)

@@ -46,7 +46,12 @@ class Protocol(Case):
             ("Status", {"x": None}, "InvalidParameter", {"parameter": "x"}),
             ("SetEnabled", {"name": "a", "enabled": "yes"}, "InvalidParameter", {"parameter": "enabled"}),
             ("Register", {"service": []}, "InvalidParameter", {"parameter": "service"}),
-            ("Register", {"service": {"name": "a"}, "ephemeralProcessId": "1"}, "InvalidParameter", {"parameter": "ephemeralProcessId"}),
+            (
+                "Register",
+                {"service": {"name": "a"}, "ephemeralProcessId": "1"},
+                "InvalidParameter",
+                {"parameter": "ephemeralProcessId"},
+            ),
             ("Acquire", {"names": "a"}, "InvalidParameter", {"parameter": "names"}),
             ("Acquire", {"names": [1]}, "InvalidParameter", None),
             ("Watch", {"x": 1}, "InvalidParameter", {"parameter": "x"}),
@@ -65,7 +70,13 @@ class Protocol(Case):
             self.assertIn("version", self.c.receive()[0])
 
     def test_null_is_absent(self):
-        service = self.c.call("Register", {"service": {"name": "a", "port": self.d.port(), "labels": None, "peers": None}, "ephemeralProcessId": None})
+        service = self.c.call(
+            "Register",
+            {
+                "service": {"name": "a", "port": self.d.port(), "labels": None, "peers": None},
+                "ephemeralProcessId": None,
+            },
+        )
         self.assertEqual(service["service"]["context"]["name"], "a")
         self.assertEqual(self.c.call("Lookup", name="a", port=None, guid=None)["service"]["context"]["name"], "a")
 
@@ -94,11 +105,12 @@ class Protocol(Case):
         sent = 0
         got = 0
         import select
+
         while got < count:
             _, writable, _ = select.select([self.c.socket], [self.c.socket] if sent < len(calls) else [], [], 20)
             if writable:
                 try:
-                    sent += self.c.socket.send(calls[sent:sent + 65536])
+                    sent += self.c.socket.send(calls[sent : sent + 65536])
                 except BlockingIOError:
                     pass
             while got < count:
@@ -124,6 +136,7 @@ class Protocol(Case):
             calls += Varlink.encode("Unregister", {"name": f"s{i}"})
             calls += Varlink.encode("Describe", {"name": f"s{i}"})
         import threading
+
         thread = threading.Thread(target=self.c.send_bytes, args=(calls,))
         thread.start()
         for i in range(200):
@@ -133,6 +146,27 @@ class Protocol(Case):
             self.assertNotIn("error", third)
             self.assertEqual(fourth["error"], "io.hvsock.Registry.NoSuchService")
         thread.join()
+
+    def test_as_many_writes_as_may_be(self):
+        """Just as many calls in one go as may be in flight; then the next."""
+        self.d.settings("limits: {callsInFlight: 4}\n")
+        self.c.call("Reload")
+        client = self.client(self.d, timeout=5)
+        port = self.d.port()
+        for flags in ({}, {"oneway": True}):
+            for method in ("Register", "Unregister"):
+                calls = []
+                for name in "abcd":
+                    service = (
+                        {"service": {"name": name, "port": port + ord(name)}}
+                        if method == "Register"
+                        else {"name": name}
+                    )
+                    calls.append(Varlink.encode(method, service, **flags))
+                client.send_bytes(b"".join(calls))
+                for _ in [] if flags else calls:
+                    client.receive()
+                self.assertEqual(client.call("Status")["services"], 4 if method == "Register" else 0)
 
     def test_oneway(self):
         """No reply, not even an error; it is done all the same."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A daemon of the test's own, in a folder of its own, with everything that belongs to it: its processes, files, sockets."""
+"""A daemon of the test's own, in a folder of its own, with all that belongs to it: processes, files, sockets."""
 
 import json
 import os
@@ -63,9 +63,9 @@ class Daemon:
         self.process = None
         self.statuses = []
         # Ports that nobody else on this machine is likely to use at the same time.
-        base = random.randrange(0x20000000, 0x7f000000)
+        base = random.randrange(0x20000000, 0x7F000000)
         self.ports = iter(range(base, base + 100000))
-        auto = random.randrange(0x10010000, 0x1fff0000)
+        auto = random.randrange(0x10010000, 0x1FFF0000)
         self.settings(settings if settings is not None else "", auto_ports=f"{auto}-{auto + 199}")
         for name, text in (files or {}).items():
             self.file(name, text)
@@ -90,6 +90,10 @@ class Daemon:
 
     # ---- its life ----
 
+    def command(self):
+        folders = [("--config", self.config), ("--state", self.state), ("--runtime", self.runtime)]
+        return [str(BUILD / "hvsockd"), *(str(word) for option in folders for word in option)]
+
     def start(self, wait=True):
         notify_path = self.folder / "notify"
         notify_path.unlink(missing_ok=True)
@@ -99,6 +103,7 @@ class Daemon:
 
         def before():
             import resource
+
             for name, bounds in self.limits.items():
                 resource.setrlimit(name, bounds)
             if self.uid is not None:
@@ -109,9 +114,14 @@ class Daemon:
         try:
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
-                    [BUILD / "hvsockd", "--config", self.config, "--state", self.state, "--runtime", self.runtime, *self.arguments],
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", preexec_fn=before,
-                    env={**self.environment, "NOTIFY_SOCKET": str(notify_path)})
+                    [*self.command(), *self.arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd="/",
+                    preexec_fn=before,
+                    env={**self.environment, "NOTIFY_SOCKET": str(notify_path)},
+                )
             if wait:
                 self.statuses = []
                 self._wait_ready(notify)
@@ -186,7 +196,7 @@ class Daemon:
         return table
 
     def processes(self):
-        """All that it started and that still lives, itself too: told by its environment, or its folder on the command line."""
+        """All that it started and that lives, itself too: by its environment, or its folder on the command line."""
         found = {}
         for name in os.listdir("/proc"):
             if not name.isdigit() or int(name) == os.getpid():
@@ -208,8 +218,12 @@ class Daemon:
 
     def sockets(self):
         """Paths of sockets that are left in its folder."""
-        return [pathlib.Path(folder) / name for folder, _, names in os.walk(self.folder) for name in names
-                if name != "notify" and stat.S_ISSOCK(os.lstat(os.path.join(folder, name)).st_mode)]
+        return [
+            pathlib.Path(folder) / name
+            for folder, _, names in os.walk(self.folder)
+            for name in names
+            if name != "notify" and stat.S_ISSOCK(os.lstat(os.path.join(folder, name)).st_mode)
+        ]
 
     def remove(self):
         """Ends whatever lives, and removes the folder."""
@@ -235,13 +249,29 @@ class Daemon:
         return [str(BUILD / "hvsockctl"), *map(str, arguments)]
 
     def ctl_environment(self, **more):
-        return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HVSOCK_SOCKET": str(self.socket), "HVSOCK_TEST_MARK": self.mark, **more}
+        return {
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C.UTF-8",
+            "HVSOCK_SOCKET": str(self.socket),
+            "HVSOCK_TEST_MARK": self.mark,
+            **more,
+        }
 
     def ctl(self, *arguments, expect=0, timeout=30, **options):
         """hvsockctl, which has to exit with `expect` (None: with anything): .stdout, .stderr, .returncode, .json()."""
-        done = subprocess.run(self.ctl_command(*arguments), env=self.ctl_environment(), text=True, timeout=timeout,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, **{"stdin": subprocess.DEVNULL, **options})
+        done = subprocess.run(
+            self.ctl_command(*arguments),
+            env=self.ctl_environment(),
+            text=True,
+            timeout=timeout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **{"stdin": subprocess.DEVNULL, **options},
+        )
         if expect is not None and done.returncode != expect:
-            raise AssertionError(f"hvsockctl {' '.join(map(str, arguments))}: exit {done.returncode}, not {expect}\n{done.stdout}{done.stderr}")
+            raise AssertionError(
+                f"hvsockctl {' '.join(map(str, arguments))}: exit {done.returncode}, not {expect}\n"
+                f"{done.stdout}{done.stderr}"
+            )
         done.json = lambda: json.loads(done.stdout)
         return done

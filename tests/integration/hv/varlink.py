@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A raw Varlink client: JSON and NUL over a unix socket, descriptors by SCM_RIGHTS. It knows nothing of hvsockd, and says
-what came, byte for byte, so that tests can be rude with it."""
+"""A raw Varlink client: JSON and NUL over a unix socket, descriptors by SCM_RIGHTS. It knows nothing of hvsockd, and
+says what came, byte for byte, so that tests can be rude with it."""
 
 import collections
 import json
@@ -67,7 +67,8 @@ class Varlink:
         if fds:
             sent = socket.send_fds(self.socket, [data], list(fds))
             data = data[sent:]
-        self.socket.sendall(data)
+        if data:
+            self.socket.sendall(data)
 
     @staticmethod
     def encode(method, parameters=None, **flags):

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines: records, machine:NAME and machine:*, and machines that come, change and go."""
+
+import os
+import socket
+
+from hv.case import GUEST, Case, vsock_connect, wait_for
+from test_listeners import connect
+
+
+class Machines(Case):
+    def setUp(self):
+        super().setUp()
+        self.d = self.daemon()
+        self.c = self.client(self.d)
+        self.port = self.d.port()
+
+    def machine(self, name, **fields):
+        return self.c.call("AddMachine", {"machine": {"name": name, **fields}})["machine"]
+
+    def listeners(self, name):
+        return {
+            (l.get("machine"), l["address"], l["state"])
+            for l in self.c.call("Describe", name=name)["service"]["runtime"]["listeners"]
+        }
+
+    def hybrid(self, name):
+        """A machine with a folder of its own; its listener of our port as it is told."""
+        folder = self.d.folder / name
+        folder.mkdir(exist_ok=True)
+        self.machine(name, hybrid=str(folder / "v.sock"))
+        return folder / f"v.sock_{self.port}"
+
+    def test_add_list_remove(self):
+        machine = self.machine("web1", cid=4711, vmId="{6F9619FF-8B86-D011-B42D-00C04FC964FF}", labels={"rack": "a3"})
+        self.assertEqual(machine["context"]["cid"], 4711)
+        self.assertEqual(machine["context"]["vmId"], "6f9619ff-8b86-d011-b42d-00c04fc964ff")
+        self.assertEqual(machine["origin"], f"user:{os.getuid()}")
+        self.assertEqual(self.c.list("ListMachines", "machine"), [machine])
+        # One of that name and owner is replaced; a CID or path is one machine's.
+        self.assertEqual(self.machine("web1", cid=4712)["context"], {"name": "web1", "cid": 4712})
+        with self.refuses("Conflict", field="cid", value="4712", holder="web1"):
+            self.machine("web2", cid=4712)
+        self.machine("web2", hybrid="/run/vms/v.sock")
+        with self.refuses("Conflict", holder="web2"):
+            self.machine("web3", hybrid="/run/vms/v.sock")
+        self.c.close()
+        self.d.restart()
+        self.c = self.client(self.d)
+        self.assertEqual([m["context"]["name"] for m in self.c.list("ListMachines", "machine")], ["web1", "web2"])
+        self.c.call("RemoveMachine", name="web1")
+        with self.refuses("NoSuchMachine", name="web1"):
+            self.c.call("RemoveMachine", name="web1")
+
+    def test_machine_name(self):
+        """machine:NAME: that machine's own transport; one that is not there is refused, or waits."""
+        path = self.hybrid("web1")
+        service = self.c.call("Register", service={"name": "a", "port": self.port, "listen": ["machine:web1"]})[
+            "service"
+        ]
+        self.assertEqual(service["context"]["handout"]["mode"], "listener")
+        self.assertEqual(
+            self.listeners("a"), {("web1", f"hybrid://{self.d.folder}/web1/v.sock:{self.port}", "listening")}
+        )
+        self.assertTrue(path.exists())
+        self.c.call("Unregister", name="a")
+        self.assertFalse(path.exists())
+
+    def test_every_machine(self):
+        """machine:*: also machines that come later; and it goes with them."""
+        first = self.hybrid("web1")
+        self.c.call("Register", service={"name": "a", "port": self.port, "listen": ["machine:*"]})
+        self.assertTrue(first.exists())
+        second = self.hybrid("web2")
+        self.assertTrue(second.exists())
+        self.assertEqual(len(self.listeners("a")), 2)
+        self.c.call("RemoveMachine", name="web1")
+        self.assertFalse(first.exists())
+        self.assertEqual({l[0] for l in self.listeners("a")}, {"web2"})
+
+    def test_one_beats_every(self):
+        first, second = self.hybrid("web1"), self.hybrid("web2")
+        self.c.call("Register", service={"name": "all", "port": self.port, "listen": ["machine:*"]})
+        self.c.call("Register", service={"name": "one", "port": self.port, "listen": ["machine:web1"]})
+        self.assertEqual({l[0] for l in self.listeners("all")}, {"web2"})
+        self.assertEqual({l[0] for l in self.listeners("one")}, {"web1"})
+        self.assertTrue(first.exists() and second.exists())
+        self.c.call("Unregister", name="one")
+        wait_for(lambda: {l[0] for l in self.listeners("all")} == {"web1", "web2"}, 5, lambda: self.listeners("all"))
+        with self.refuses("Conflict", holder="all"):
+            self.c.call("Register", service={"name": "both", "port": self.port, "listen": ["machine:*"]})
+
+    def test_vsock_machine(self):
+        """A machine on vsock has no socket of its own: the one shared address, and peers.allow of it."""
+        self.machine("web1", cid=4711)
+        self.machine("web2", cid=4712)
+        self.c.call("Register", service={"name": "a", "port": self.port, "listen": ["machine:*"]})
+        self.assertEqual({l[1:] for l in self.listeners("a")}, {(f"vsock://:{self.port}", "listening")})
+        with self.refuses("NotAllowed"):
+            self.c.call("Acquire", names=["a"])
+
+    def test_machine_with_folder_that_comes(self):
+        self.c.call("Register", service={"name": "a", "port": self.port, "listen": ["machine:*"]})
+        self.assertIn(self.state(self.c, "a"), ("waiting", "registered"))
+        folder = self.d.folder / "late"
+        self.machine("late", hyperkit=str(folder))
+        self.assertEqual({l[2] for l in self.listeners("a")}, {"waiting"})
+        folder.mkdir()
+        wait_for(lambda: {l[2] for l in self.listeners("a")} == {"listening"}, 5, lambda: self.listeners("a"))
+        connect(folder / f"00000002.{self.port:08x}").close()
+
+    def test_ephemeral(self):
+        sleeper = self.process(["sleep", "1000"])
+        self.c.call("AddMachine", {"machine": {"name": "web1", "cid": 4711}, "ephemeralProcessId": sleeper.pid})
+        self.assertEqual(self.c.list("ListMachines", "machine")[0]["ephemeralProcessId"], sleeper.pid)
+        sleeper.kill()
+        sleeper.wait()
+        wait_for(lambda: not self.c.list("ListMachines", "machine"), 5, "it is gone")
+
+    def test_ctl(self):
+        self.d.ctl("machine", "add", "web1", "--cid", "4711")
+        self.assertEqual([m["context"]["cid"] for m in self.d.ctl("machine", "list", "--json").json()], [4711])
+        self.assertIn("web1", self.d.ctl("machine", "list").stdout)
+        self.d.ctl("machine", "remove", "web1")
+        self.d.ctl("machine", "remove", "web1", expect=1)
+
+    def test_over_vsock(self):
+        """In the guest: a real connection over loopback."""
+        if not GUEST:
+            self.skipTest("connects AF_VSOCK: runs in the guest of tests/vm alone")
+        self.c.call("Register", service={"name": "a", "port": self.port})
+        _, fds = self.c.call_fds("Acquire", names=["a"])
+        listener = socket.socket(fileno=fds[0])
+        self.things.callback(listener.close)
+        with vsock_connect(1, self.port) as connection:
+            accepted, peer = listener.accept()
+            accepted.sendall(b"hello")
+            self.assertEqual(connection.recv(10), b"hello")
+            accepted.close()
+        self.assertEqual(peer[0], 1)
