@@ -104,7 +104,7 @@ int folder_list(const char *const *paths, size_t count, Problems *problems, Fold
             return r;
         }
         if (r < 0 && r != -ENOENT)
-            problem_locate(problems_add(problems, NULL, r == -EACCES ? "let the one who reads it list the folder" : NULL,
+            problem_locate(problems_add(problems, NULL, r == -EACCES ? "let the user that reads it list it, with chmod or chgrp" : NULL,
                                         "the folder cannot be read: %s", strerror(-r)),
                            folder->path, 0, 0);
     }

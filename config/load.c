@@ -148,7 +148,7 @@ static int loader_add_consume(Loader *loader, DeclaredFile *file)
 
 static int tell_unreadable(Problems *problems, const char *path, int error)
 {
-    const char *hint = error == EACCES || error == EPERM ? "let the one who reads it read it"
+    const char *hint = error == EACCES || error == EPERM ? "let the user that reads it do so, with chmod or chgrp"
                        : error == ELOOP                  ? "let the link point to a file"
                        : error == EISDIR                 ? "put a file there"
                        : error == EFBIG                  ? "split it into several files"

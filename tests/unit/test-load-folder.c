@@ -137,13 +137,13 @@ static void test_unreadable(void **state)
     assert_int_equal(chmod(files_path("lib"), 0755), 0);
     if (root)
         assert_int_equal(seteuid(65534), 0);
-    assert_told("ROOT/etc/a.yaml: cannot be read: Permission denied; let the one who reads it read it\n");
+    assert_told("ROOT/etc/a.yaml: cannot be read: Permission denied; let the user that reads it do so, with chmod or chgrp\n");
     if (root)
         assert_int_equal(seteuid(0), 0);
     assert_int_equal(chmod(files_path("etc"), 0), 0);
     if (root)
         assert_int_equal(seteuid(65534), 0);
-    assert_told("ROOT/etc: the folder cannot be read: Permission denied; let the one who reads it list the folder\n");
+    assert_told("ROOT/etc: the folder cannot be read: Permission denied; let the user that reads it list it, with chmod or chgrp\n");
     if (root)
         assert_int_equal(seteuid(0), 0);
     assert_int_equal(chmod(files_path("etc"), 0700), 0);
