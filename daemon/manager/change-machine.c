@@ -35,21 +35,14 @@ int manager_add_machine(Manager *manager, const Caller *caller, MachineContext *
     uint32_t limit = manager->settings->limits->machines.value;
     if (!old && manager->registry.machine_count >= limit)
         return failure_limit_reached(failure, "machines", limit);
-    if (ephemeral_pid > 0) {
-        const char *why = manager_may_tie(manager, caller, ephemeral_pid);
-        if (why)
-            return failure_invalid_field_text(failure, "ephemeralProcessId", why, "a running process of your own");
-    }
+    r = manager_check_tie(manager, caller, ephemeral_pid, failure);
+    if (r != 0)
+        return r;
 
     ChangeSet set;
     changeset_init(&set, manager);
     Change *change = changeset_put_machine(&set, TAKE_PTR(context), STORED_USER, NULL, caller->credentials->uid);
-    if (change) {
-        change->ephemeral_pid = ephemeral_pid;
-        r = changeset_run(&set, failure);
-    } else {
-        r = -ENOMEM;
-    }
+    r = changeset_run_tied(&set, change, ephemeral_pid, failure);
     changeset_release(&set);
     return r;
 }

@@ -44,6 +44,14 @@ int changeset_run(ChangeSet *set, Failure *failure)
     return r < 0 ? r : changeset_commit(set, failure);
 }
 
+int changeset_run_tied(ChangeSet *set, Change *change, pid_t ephemeral_pid, Failure *failure)
+{
+    if (!change)
+        return -ENOMEM;
+    change->ephemeral_pid = ephemeral_pid;
+    return changeset_run(set, failure);
+}
+
 static int refuse_holder(Failure *failure, const char *name, const Origin *origin, uint64_t since_us)
 {
     Buffer text = {0};
@@ -172,22 +180,15 @@ int manager_register(Manager *manager, const Caller *caller, ServiceContext *ser
         r = check_limits(manager, caller, failure);
     if (r != 0)
         return r;
-    if (ephemeral_pid > 0) {
-        const char *why = manager_may_tie(manager, caller, ephemeral_pid);
-        if (why)
-            return failure_invalid_field_text(failure, "ephemeralProcessId", why, "a running process of your own");
-    }
+    r = manager_check_tie(manager, caller, ephemeral_pid, failure);
+    if (r != 0)
+        return r;
 
     ChangeSet set;
     changeset_init(&set, manager);
     Change *change =
         changeset_put_service(&set, TAKE_PTR(context), STORED_USER, NULL, caller->credentials->uid);
-    if (change) {
-        change->ephemeral_pid = ephemeral_pid;
-        r = changeset_run(&set, failure);
-    } else {
-        r = -ENOMEM;
-    }
+    r = changeset_run_tied(&set, change, ephemeral_pid, failure);
     changeset_release(&set);
     return r;
 }

@@ -61,78 +61,62 @@ static Change *changeset_add(ChangeSet *set, Change change)
     return &set->items[set->count++];
 }
 
+/* A change to a record that is there, on behalf of where it came from. */
+static Change change_of(ChangeKind kind, StoredKind object, const char *name, const Origin *origin)
+{
+    return (Change){
+        .kind = kind, .object = object, .name = name, .origin = origin->kind, .source = origin->source, .uid = origin->uid};
+}
+
 Change *changeset_put_service(ChangeSet *set, ServiceContext *service_consume, StoredOrigin origin, const char *source,
                               uid_t uid)
 {
-    Service *old = registry_find_service(&set->manager->registry, service_consume->name);
+    Origin from = {.kind = origin, .source = (char *)(uintptr_t)source, .uid = uid};
+    Change change = change_of(CHANGE_ADD, STORED_SERVICE, service_consume->name, &from);
 
-    return changeset_add(set, (Change){
-                                  .kind = old ? CHANGE_REPLACE : CHANGE_ADD,
-                                  .object = STORED_SERVICE,
-                                  .name = service_consume->name,
-                                  .service = service_consume,
-                                  .old_service = old,
-                                  .origin = origin,
-                                  .source = source,
-                                  .uid = uid,
-                              });
+    change.service = service_consume;
+    change.old_service = registry_find_service(&set->manager->registry, change.name);
+    if (change.old_service)
+        change.kind = CHANGE_REPLACE;
+    return changeset_add(set, change);
 }
 
 Change *changeset_put_machine(ChangeSet *set, MachineContext *machine_consume, StoredOrigin origin, const char *source,
                               uid_t uid)
 {
-    Machine *old = registry_find_machine(&set->manager->registry, machine_consume->name);
+    Origin from = {.kind = origin, .source = (char *)(uintptr_t)source, .uid = uid};
+    Change change = change_of(CHANGE_ADD, STORED_MACHINE, machine_consume->name, &from);
 
-    return changeset_add(set, (Change){
-                                  .kind = old ? CHANGE_REPLACE : CHANGE_ADD,
-                                  .object = STORED_MACHINE,
-                                  .name = machine_consume->name,
-                                  .machine = machine_consume,
-                                  .old_machine = old,
-                                  .origin = origin,
-                                  .source = source,
-                                  .uid = uid,
-                              });
+    change.machine = machine_consume;
+    change.old_machine = registry_find_machine(&set->manager->registry, change.name);
+    if (change.old_machine)
+        change.kind = CHANGE_REPLACE;
+    return changeset_add(set, change);
 }
 
 Change *changeset_remove_service(ChangeSet *set, Service *service)
 {
-    return changeset_add(set, (Change){
-                                  .kind = CHANGE_REMOVE,
-                                  .object = STORED_SERVICE,
-                                  .name = service->context->name,
-                                  .old_service = service,
-                                  .origin = service->origin->kind,
-                                  .source = service->origin->source,
-                                  .uid = service->origin->uid,
-                              });
+    Change change = change_of(CHANGE_REMOVE, STORED_SERVICE, service->context->name, service->origin);
+
+    change.old_service = service;
+    return changeset_add(set, change);
 }
 
 Change *changeset_remove_machine(ChangeSet *set, Machine *machine)
 {
-    return changeset_add(set, (Change){
-                                  .kind = CHANGE_REMOVE,
-                                  .object = STORED_MACHINE,
-                                  .name = machine->context->name,
-                                  .old_machine = machine,
-                                  .origin = machine->origin->kind,
-                                  .source = machine->origin->source,
-                                  .uid = machine->origin->uid,
-                              });
+    Change change = change_of(CHANGE_REMOVE, STORED_MACHINE, machine->context->name, machine->origin);
+
+    change.old_machine = machine;
+    return changeset_add(set, change);
 }
 
 Change *changeset_replan_service(ChangeSet *set, Service *service, Choice override)
 {
-    return changeset_add(set, (Change){
-                                  .kind = CHANGE_REPLAN,
-                                  .object = STORED_SERVICE,
-                                  .name = service->context->name,
-                                  .old_service = service,
-                                  .origin = service->origin->kind,
-                                  .source = service->origin->source,
-                                  .uid = service->origin->uid,
-                                  .override = override,
-                              });
+    Change change = change_of(CHANGE_REPLAN, STORED_SERVICE, service->context->name, service->origin);
+
+    change.old_service = service;
+    change.override = override;
+    return changeset_add(set, change);
 }
 
 /* ---- checking ---- */

@@ -88,7 +88,7 @@ int manager_watch_process(Manager *manager, pid_t pid, uint64_t *start_time_tick
     return 0;
 }
 
-const char *manager_may_tie(Manager *manager, const Caller *caller, pid_t pid)
+static const char *why_not_tie(Manager *manager, const Caller *caller, pid_t pid)
 {
     char path[32];
     struct stat status;
@@ -101,4 +101,11 @@ const char *manager_may_tie(Manager *manager, const Caller *caller, pid_t pid)
     if (status.st_uid != caller->credentials->uid && !access_is_administrator(manager->access, caller->credentials))
         return "the process is another user's";
     return NULL;
+}
+
+int manager_check_tie(Manager *manager, const Caller *caller, pid_t pid, Failure *failure)
+{
+    const char *why = pid != 0 ? why_not_tie(manager, caller, pid) : NULL;
+
+    return why ? failure_invalid_field_text(failure, "ephemeralProcessId", why, "a running process of your own") : 0;
 }

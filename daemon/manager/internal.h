@@ -183,8 +183,8 @@ int manager_set_settings(Manager *manager, Settings *settings_consume);
 
 /* ephemeral.c */
 int manager_watch_process(Manager *manager, pid_t pid, uint64_t *start_time_ticks, Service *service, Machine *machine);
-/* May this caller tie a record to that process? NULL: yes. */
-const char *manager_may_tie(Manager *manager, const Caller *caller, pid_t pid);
+/* May this caller tie a record to that process (0: to none)? */
+int manager_check_tie(Manager *manager, const Caller *caller, pid_t pid, Failure *failure);
 
 /* events.c */
 void manager_event(Manager *manager, const char *kind, const char *service, const char *machine, const char *format, ...)
@@ -195,6 +195,8 @@ void manager_events_release(Manager *manager);
 int manager_check_storage(Manager *manager, Failure *failure);
 /* Checks a filled ChangeSet and commits it: 0; a failure; -errno. */
 int changeset_run(ChangeSet *set, Failure *failure);
+/* The same of one change (NULL: no memory) that ends with a process (0: with none). */
+int changeset_run_tied(ChangeSet *set, Change *change, pid_t ephemeral_pid, Failure *failure);
 /* Stages what was checked, or throws it away with everything else that is staged. */
 int changeset_commit(ChangeSet *set, Failure *failure);
 /* It is somebody else's: Declared, or Conflict. */

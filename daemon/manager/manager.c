@@ -188,7 +188,7 @@ int manager_start(Manager *manager)
     if (r > 0)
         manager_run_plan(manager);
     manager->booting = false;
-    log_info("%zu services, %zu machines", manager->registry.service_count, manager->registry.machine_count);
+    log_info("services: %zu, machines: %zu", manager->registry.service_count, manager->registry.machine_count);
     return 0;
 }
 
