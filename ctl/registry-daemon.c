@@ -41,8 +41,10 @@ static int daemon_open(const char *where, Registry **ret)
     if (!registry)
         return -ENOMEM;
     /* What hashes begin with: the kernel's random bytes that are here already, or jansson would open /dev/urandom. */
-    size_t seed;
-    memcpy(&seed, (const void *)getauxval(AT_RANDOM), sizeof(seed));
+    const unsigned char *random = (const unsigned char *)getauxval(AT_RANDOM); /* aligned to nothing */
+    size_t seed = 0;
+    for (size_t i = 0; i < sizeof(seed); i++)
+        seed = seed << 8 | random[i];
     json_object_seed(seed);
     registry->ops = &registry_daemon;
     registry->where = strdup(path && path[0] ? path : HVSOCK_SOCKET_DEFAULT);
