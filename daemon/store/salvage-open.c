@@ -68,36 +68,64 @@ static int graft(const char *path, const char *fresh_path, bool whole)
     return 0;
 }
 
-static int try_open(const char *path, sqlite3 **ret)
+/* Whether everything that `fresh` has is in the bad one's schema too, word by word. */
+static bool schema_is_whole(sqlite3 *bad, sqlite3 *fresh)
 {
-    _cleanup_(database_closep) sqlite3 *database = NULL;
-    int64_t tables;
+    _cleanup_(statement_freep) sqlite3_stmt *wanted = NULL, *found = NULL;
+    bool whole = true;
+
+    if (sqlite3_prepare_v2(fresh, "SELECT type, name, sql FROM sqlite_schema", -1, &wanted, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v2(bad, "SELECT 1 FROM sqlite_schema WHERE type = ?1 AND name = ?2 AND sql IS ?3", -1, &found,
+                           NULL) != SQLITE_OK)
+        return false;
+    while (whole && sqlite3_step(wanted) == SQLITE_ROW) {
+        for (int i = 0; i < 3; i++)
+            sqlite3_bind_value(found, i + 1, sqlite3_column_value(wanted, i));
+        whole = sqlite3_step(found) == SQLITE_ROW;
+        sqlite3_reset(found);
+    }
+    return whole;
+}
+
+static int try_open(const char *path, const char *fresh_path, sqlite3 **ret)
+{
+    _cleanup_(database_closep) sqlite3 *database = NULL, *fresh = NULL;
 
     int r = database_open(path, DATABASE_EXCLUSIVE, &database);
+    if (r >= 0)
+        r = database_open(fresh_path, DATABASE_FROZEN, &fresh);
     if (r < 0)
         return r;
     /* With writable_schema SQLite bears a file that is too short, and a schema that is not quite right. */
     sqlite3_db_config(database, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL);
-    database_keep_wal(database);
     r = database_run(database, "PRAGMA writable_schema = ON; PRAGMA cell_size_check = OFF");
-    if (r >= 0)
-        r = database_number(database, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'", &tables);
     if (r < 0)
         return r;
-    if (tables == 0)
+    if (!schema_is_whole(database, fresh)) {
+        database_keep_wal(database);
         return -EUCLEAN;
+    }
+    /* Leaves are searched in the file itself: see leaf.h. */
+    sqlite3_wal_checkpoint_v2(database, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     *ret = TAKE_PTR(database);
     return 0;
 }
 
 int salvage_open(const char *path, const char *fresh_path, sqlite3 **ret, Buffer *reason)
 {
-    int r = graft(path, fresh_path, false);
+    _cleanup_(freep) char *wal = path_with(path, "-wal");
 
-    if (r >= 0 && try_open(path, ret) < 0) {
+    if (!wal)
+        return -ENOMEM;
+    int r = graft(path, fresh_path, false);
+    if (r >= 0)
+        r = try_open(path, fresh_path, ret);
+    for (int attempt = 0; attempt < 2 && r == -EUCLEAN; attempt++) {
+        if (attempt == 1) /* a -wal of another file, or one that brings a bad first page back */
+            unlink(wal);
         r = graft(path, fresh_path, true);
         if (r >= 0)
-            r = try_open(path, ret);
+            r = try_open(path, fresh_path, ret);
     }
     if (r < 0)
         buffer_printf(reason, "%s: %s", path, strerror(-r));

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a table that has holes, by rowid: from where reading fails, the range of rowids that is left is halved until
  * each row has been tried by itself. The table's index, where it can be read, says which rowids there are, so that no
- * time is spent on others, and what the lost rows were called. A Salvage lives as long as one table takes. */
+ * time is spent on others, and what the rows that are missing are called: these are searched for in leaves that nothing
+ * leads to any more. A Salvage lives as long as one table takes. */
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/store/leaf.h"
 #include "daemon/store/salvage.h"
 #include "schema/base/text.h"
 
 #define LOST_NAMES_MAX 100
+#define TABLES_MAX 64
 
 typedef struct Known Known;
 typedef struct Salvage Salvage;
@@ -27,10 +30,12 @@ struct Salvage {
     sqlite3 *good;
     const char *table;
     sqlite3_stmt *read; /* rows with ?1 <= rowid <= ?2 */
+    sqlite3_stmt *echo; /* a record that was found in a leaf, as a row */
     sqlite3_stmt *write;
     sqlite3_stmt *is_json; /* NULL: cannot be told here */
     int columns;
-    int context_column; /* of read; -1: the table has none */
+    int name_column;
+    int context_column; /* -1: the table has none */
     Known *known;       /* by rowid */
     size_t known_count;
     bool index_complete;
@@ -162,27 +167,27 @@ static bool text_is_whole(sqlite3_stmt *statement, int column)
 }
 
 /* A page of zeros in the middle of a row can be read as well as any other. */
-static bool row_is_whole(const Salvage *salvage)
+static bool row_is_whole(const Salvage *salvage, sqlite3_stmt *row)
 {
     for (int i = 0; i < salvage->columns; i++)
-        if (sqlite3_column_type(salvage->read, i) == SQLITE_TEXT && !text_is_whole(salvage->read, i))
+        if (sqlite3_column_type(row, i) == SQLITE_TEXT && !text_is_whole(row, i))
             return false;
     if (salvage->context_column < 0 || !salvage->is_json)
         return true;
-    sqlite3_bind_value(salvage->is_json, 1, sqlite3_column_value(salvage->read, salvage->context_column));
+    sqlite3_bind_value(salvage->is_json, 1, sqlite3_column_value(row, salvage->context_column));
     bool whole = sqlite3_step(salvage->is_json) == SQLITE_ROW && sqlite3_column_int(salvage->is_json, 0) == 1;
     sqlite3_reset(salvage->is_json);
     return whole;
 }
 
-static int keep_row(Salvage *salvage, int64_t rowid)
+static int keep_row(Salvage *salvage, sqlite3_stmt *row, int64_t rowid)
 {
-    if (!row_is_whole(salvage)) {
+    if (!row_is_whole(salvage, row)) {
         salvage->unusable++;
         return 0;
     }
     for (int i = 0; i < salvage->columns; i++)
-        sqlite3_bind_value(salvage->write, i + 1, sqlite3_column_value(salvage->read, i));
+        sqlite3_bind_value(salvage->write, i + 1, sqlite3_column_value(row, i));
     int code = sqlite3_step(salvage->write);
     sqlite3_reset(salvage->write);
     if ((code & 0xff) == SQLITE_CONSTRAINT) {
@@ -210,7 +215,7 @@ static int read_rows(Salvage *salvage, int64_t *first, int64_t last)
         int64_t rowid = sqlite3_column_int64(salvage->read, salvage->columns);
         if (rowid < *first || rowid > last) /* a page that is in the wrong place */
             break;
-        r = keep_row(salvage, rowid);
+        r = keep_row(salvage, salvage->read, rowid);
         *first = rowid + 1;
     }
     sqlite3_reset(salvage->read);
@@ -258,6 +263,56 @@ static int64_t last_rowid(Salvage *salvage)
     return last > known ? last : known;
 }
 
+/* ---- rows in leaves that nothing leads to ---- */
+
+static Known *find_missing(const Salvage *salvage, int64_t rowid)
+{
+    size_t at = known_from(salvage, rowid);
+
+    if (at == salvage->known_count || salvage->known[at].rowid != rowid || salvage->known[at].kept)
+        return NULL;
+    return &salvage->known[at];
+}
+
+static bool is_missing(int64_t rowid, void *userdata)
+{
+    return find_missing(userdata, rowid) != NULL;
+}
+
+/* Tables look alike, and rowids are small numbers: the name has to be the one that the index has. */
+static int keep_missing(int64_t rowid, const uint8_t *record, size_t size_bytes, void *userdata)
+{
+    Salvage *salvage = userdata;
+    const Known *missing = find_missing(salvage, rowid);
+    int r = 0;
+
+    if (leaf_bind(record, size_bytes, salvage->echo, salvage->columns) && sqlite3_step(salvage->echo) == SQLITE_ROW &&
+        text_equal((const char *)sqlite3_column_text(salvage->echo, salvage->name_column), missing->name) &&
+        row_is_whole(salvage, salvage->echo))
+        r = keep_row(salvage, salvage->echo, rowid);
+    sqlite3_reset(salvage->echo);
+    return r;
+}
+
+static int search_leaves(Salvage *salvage)
+{
+    const char *const question = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name <> ?1";
+    const LeafVisitor visitor = {is_missing, keep_missing, salvage};
+    _cleanup_(statement_freep) sqlite3_stmt *roots = NULL;
+    uint32_t other_roots[TABLES_MAX];
+    size_t other_root_count = 0;
+    bool missing = false;
+
+    for (size_t i = 0; i < salvage->known_count; i++)
+        missing |= !salvage->known[i].kept;
+    if (!missing || sqlite3_prepare_v2(salvage->bad, question, -1, &roots, NULL) != SQLITE_OK)
+        return 0;
+    sqlite3_bind_text(roots, 1, salvage->table, -1, SQLITE_STATIC);
+    while (other_root_count < TABLES_MAX && sqlite3_step(roots) == SQLITE_ROW)
+        other_roots[other_root_count++] = (uint32_t)sqlite3_column_int64(roots, 0);
+    return leaf_walk(sqlite3_db_filename(salvage->bad, "main"), other_roots, other_root_count, &visitor);
+}
+
 /* ---- tables ---- */
 
 static int prepare(sqlite3 *database, Buffer *sql, sqlite3_stmt **ret)
@@ -267,14 +322,18 @@ static int prepare(sqlite3 *database, Buffer *sql, sqlite3_stmt **ret)
 
 static int salvage_prepare(Salvage *salvage, const char *columns)
 {
-    _cleanup_(buffer_release) Buffer read = {0}, write = {0};
+    _cleanup_(buffer_release) Buffer read = {0}, write = {0}, echo = {0};
 
+    buffer_append_text(&echo, "SELECT ?1");
     buffer_printf(&write, "INSERT INTO %s (%s) VALUES (?", salvage->table, columns);
     salvage->columns = 1;
-    for (const char *comma = columns; (comma = strchr(comma, ',')); comma++, salvage->columns++)
+    for (const char *comma = columns; (comma = strchr(comma, ',')); comma++) {
         buffer_append_text(&write, ", ?");
+        buffer_printf(&echo, ", ?%d", ++salvage->columns);
+    }
     buffer_append_char(&write, ')');
-    if (prepare(salvage->good, &write, &salvage->write) != SQLITE_OK)
+    if (prepare(salvage->good, &write, &salvage->write) != SQLITE_OK ||
+        prepare(salvage->good, &echo, &salvage->echo) != SQLITE_OK)
         return database_error(salvage->good);
     if (sqlite3_prepare_v2(salvage->good, "SELECT json_valid(?1)", -1, &salvage->is_json, NULL) != SQLITE_OK)
         salvage->is_json = NULL;
@@ -284,9 +343,12 @@ static int salvage_prepare(Salvage *salvage, const char *columns)
     if (prepare(salvage->bad, &read, &salvage->read) != SQLITE_OK)
         return 1;
     salvage->context_column = -1;
-    for (int i = 0; i < salvage->columns; i++)
+    for (int i = 0; i < salvage->columns; i++) {
+        if (text_equal(sqlite3_column_name(salvage->read, i), "name"))
+            salvage->name_column = i;
         if (text_equal(sqlite3_column_name(salvage->read, i), "context"))
             salvage->context_column = i;
+    }
     return 0;
 }
 
@@ -333,9 +395,12 @@ static int salvage_table(sqlite3 *bad, sqlite3 *good, const char *table, Buffer 
         r = salvage_read_index(&salvage);
     if (r == 0)
         r = read_range(&salvage, 1, last_rowid(&salvage));
+    if (r == 0)
+        r = search_leaves(&salvage);
     if (r >= 0)
         salvage_report(&salvage, report);
     sqlite3_finalize(salvage.read);
+    sqlite3_finalize(salvage.echo);
     sqlite3_finalize(salvage.write);
     sqlite3_finalize(salvage.is_json);
     known_free(salvage.known, salvage.known_count);
