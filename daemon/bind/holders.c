@@ -81,12 +81,17 @@ static bool process_holds(int proc_fd, const char *pid, const uint64_t *inodes, 
 
 int holders_find(const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count)
 {
-    _cleanup_(freep) uint64_t *sorted = malloc((inode_count ? inode_count : 1) * sizeof(*sorted));
-    _cleanup_(closedirp) DIR *proc = opendir("/proc");
     Pids pids = {0};
 
+    if (inode_count == 0 || max == 0) {
+        *ret_pids = NULL;
+        *ret_count = 0;
+        return 0;
+    }
+    _cleanup_(freep) uint64_t *sorted = malloc(inode_count * sizeof(*sorted));
     if (!sorted)
         return -ENOMEM;
+    _cleanup_(closedirp) DIR *proc = opendir("/proc");
     if (!proc)
         return -errno;
     memcpy(sorted, inodes, inode_count * sizeof(*sorted));

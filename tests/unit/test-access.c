@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -316,6 +317,7 @@ static int connection_from(uid_t uid, gid_t gid, const gid_t *groups, size_t gro
         int fd = socket(AF_UNIX, SOCK_STREAM, 0);
         if (geteuid() == 0 && (setgroups(group_count, groups) < 0 || setgid(gid) < 0 || setuid(uid) < 0))
             _exit(1);
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing is left behind where a test fails */
         if (connect(fd, (struct sockaddr *)&name, size) < 0 || write(ready[1], "", 1) != 1)
             _exit(2);
         pause();

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -179,6 +180,7 @@ static void test_two_replace_one(void **state)
             assert_true(children[c] >= 0);
             if (children[c] == 0) {
                 BindResult result;
+                prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing is left behind where a test fails */
                 close(go[1]);
                 if (read(go[0], &byte, 1) != 0)
                     _exit(1);
