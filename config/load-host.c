@@ -21,14 +21,22 @@ struct HostCheck {
 enum { CHECK_USER, CHECK_GROUP };
 static const char *const kinds[] = {"user", "group"};
 
+/* Where the host could not be asked, nothing is said. */
+static bool lookup_failed(void)
+{
+    return errno == ENOMEM || errno == EIO || errno == EINTR || errno == EMFILE || errno == ENFILE || errno == ERANGE;
+}
+
 static bool user_exists(const char *name)
 {
-    return getpwnam(name) != NULL;
+    errno = 0;
+    return getpwnam(name) || lookup_failed();
 }
 
 static bool group_exists(const char *name)
 {
-    return getgrnam(name) != NULL;
+    errno = 0;
+    return getgrnam(name) || lookup_failed();
 }
 
 static const HostLookup lookups[] = {user_exists, group_exists};
