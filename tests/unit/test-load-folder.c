@@ -159,7 +159,9 @@ static void test_vanishing(void **state)
     write_service("other", "etc");
     pid_t child = fork();
     assert_true(child >= 0);
-    for (; child == 0;) {
+    if (child == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (child == 0) { /* until it is killed */
         (void)!link(files_path("other"), files_path("etc/a.yaml"));
         unlink(files_path("etc/a.yaml"));
     }

@@ -33,8 +33,14 @@ RECORD_STRUCT(Inner, INNER_FIELDS);
 RECORD_STRUCT(Outer, OUTER_FIELDS);
 RECORD_TYPE(Inner, INNER_FIELDS, "");
 RECORD_TYPE(Outer, OUTER_FIELDS, "");
-DEFINE_RECORD_FREE(Outer, outer)
-DEFINE_RECORD_FREE(Inner, inner)
+static void outer_freep(Outer **outer)
+{
+    record_free(&record_type_Outer, *outer);
+}
+static void inner_freep(Inner **inner)
+{
+    record_free(&record_type_Inner, *inner);
+}
 
 /* Texts, and how each has to stand. */
 static const char *const texts[][2] = {
