@@ -24,6 +24,6 @@ void completion_each_leaf(CompletionWriter write, Buffer *text);
 /* The verbs' names, with blanks between. */
 void completion_write_names(const Verb *const *table, Buffer *text);
 void completion_write_words(const char *const *words, Buffer *text);
-/* The first sentence, for a text in single quotes: a backslash before each character that is special to the shell, and quote in
- * place of a single quote. */
+/* The first sentence, for a text in single quotes: a backslash before each character that is special to the shell, and
+ * quote in place of a single quote. */
 void completion_write_help(const char *help, const char *special, const char *quote, Buffer *text);

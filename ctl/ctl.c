@@ -101,7 +101,7 @@ int ctl_reply(const Ctl *ctl, const char *reply)
     if (ctl->output.json)
         output_json(&ctl->output, reply, strlen(reply));
     else if (ctl_reply_member(reply, "service", &service, &size))
-        return service_tell(&ctl->output, service, size);
+        return service_tell(service, size, false);
     return EXIT_DONE;
 }
 

@@ -218,6 +218,15 @@ int output_close(Output *output)
     return r;
 }
 
+void output_release(Output *output)
+{
+    if (output->ops && output->ops->release)
+        output->ops->release(output);
+    free((void *)(uintptr_t)output->columns);
+    buffer_release(&output->text);
+    *output = (Output){0};
+}
+
 static int column_append(const Column ***columns, size_t *count, const Column *column)
 {
     const Column **more = reallocarray(*columns, *count + 2, sizeof(*more));

@@ -44,6 +44,7 @@ struct OutputOps {
     int (*open)(Output *output);
     int (*add)(Output *output, const char *json, size_t size_bytes);
     int (*close)(Output *output);
+    void (*release)(Output *output); /* or NULL */
 };
 
 struct Output {
@@ -53,8 +54,7 @@ struct Output {
     size_t count;                 /* objects so far */
     const char *key;              /* YAML: what the list is called */
     const RecordType *type;       /* YAML: of each object's context */
-    void *table;                  /* libsmartcols' */
-    bool has_locale;
+    void *table;                  /* ctl/table.c's */
     Buffer text;
 };
 

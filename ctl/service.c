@@ -286,21 +286,33 @@ int service_show(const OutputOptions *options, const char *json, size_t size_byt
     return r;
 }
 
-int service_tell(const OutputOptions *options, const char *json, size_t size_bytes)
+int service_tell(const char *json, size_t size_bytes, bool whose)
 {
     json_t *service = json_loadb(json, size_bytes, 0, NULL);
     json_t *context = json_object_get(service, "context"), *runtime = json_object_get(service, "runtime");
-    const char *state = member_text(runtime, "state"), *reason = member_text(runtime, "reason");
+    const char *state = member_text(runtime, "state"), *reason = member_text(runtime, "reason"), *colour = NULL;
+    Buffer text = {0};
+    char *line;
 
     if (!service)
         return -EBADMSG;
-    printf("%s: %s%s%s", member_text(context, "name"), output_colour(options, state_colour(state)), state,
-           output_colour(options, state_colour(state) ? "reset" : NULL));
+    buffer_printf(&text, "%s: %s", member_text(context, "name"), state);
     if (json_object_get(context, "port"))
-        printf(", port %lld", (long long)json_integer_value(json_object_get(context, "port")));
+        buffer_printf(&text, ", port %lld", (long long)json_integer_value(json_object_get(context, "port")));
     else if (json_object_get(context, "guid"))
-        printf(", GUID %s", member_text(context, "guid"));
-    printf("%s%s\n", reason[0] ? ": " : "", reason);
+        buffer_printf(&text, ", GUID %s", member_text(context, "guid"));
+    if (whose && json_array_size(json_object_get(runtime, "leases")) > 0) {
+        buffer_append_text(&text, ", held by ");
+        cell_leases(service, &text, &colour);
+    }
+    if (whose)
+        buffer_printf(&text, ", of %s", member_text(runtime, "origin"));
+    buffer_printf(&text, "%s%s", reason[0] ? ": " : "", reason);
     json_decref(service);
+    int r = buffer_take(&text, &line, NULL);
+    if (r < 0)
+        return r;
+    output_line(line);
+    free(line);
     return 0;
 }

@@ -10,7 +10,8 @@ extern const Column *const machine_columns[];
 /* Everything of one service (the API's Service), in lines: fields, state and why, listeners, leases. -EBADMSG, -ENOMEM.
  */
 int service_show(const OutputOptions *options, const char *json, size_t size_bytes);
-/* One line of what has become of it: `guest-log: listening, port 5140`. */
-int service_tell(const OutputOptions *options, const char *json, size_t size_bytes);
+/* One line of what has become of it: `guest-log: listening, port 5140`. whose: also who has it, and where it comes
+ * from. */
+int service_tell(const char *json, size_t size_bytes, bool whose);
 /* What a state looks like in a table; NULL: plain. */
 const char *state_colour(const char *state);

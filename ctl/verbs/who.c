@@ -84,26 +84,53 @@ static int who_tell_free(Ctl *ctl, const Question *question, const char *text)
     return EXIT_NO;
 }
 
+typedef struct Answers {
+    size_t count;
+    Output output;
+    bool sentences;
+} Answers;
+
+/* A RegistryVisitor. */
+static int who_on_service(const char *json, size_t size_bytes, void *userdata)
+{
+    Answers *answers = userdata;
+
+    answers->count++;
+    return answers->sentences ? service_tell(json, size_bytes, true) : output_add(json, size_bytes, &answers->output);
+}
+
+/* A sentence for each; only who asks for columns gets a table. */
+static int who_ask(Ctl *ctl, const Question *question, const char *text)
+{
+    OutputFormat format = output_list_format(&ctl->output);
+    Answers answers = {
+        .sentences = format == OUTPUT_TABLE && !ctl->output.columns_wanted && !ctl->output.no_headings,
+    };
+    Registry *registry;
+
+    int r = ctl_open(ctl, &registry);
+    if (r != 0)
+        return r;
+    if (!answers.sentences)
+        r = output_open(&ctl->output, format, service_columns, "services", &record_type_ServiceContext,
+                        &answers.output);
+    if (r == 0)
+        r = registry->ops->lookup(registry, &question->query, who_on_service, &answers);
+    if (r == 0 && answers.count > 0 && !answers.sentences)
+        r = output_close(&answers.output);
+    output_release(&answers.output);
+    if (answers.count == 0 && (r == 0 || (r == REGISTRY_REFUSED && text_equal(registry->refusal, "NoSuchService"))))
+        return who_tell_free(ctl, question, text);
+    return ctl_refused(ctl, r, text);
+}
+
 static int who_run(Ctl *ctl)
 {
     const char *text = ctl->given.operands[0];
     Question question = {.query.machine = given_value(&ctl->given, "machine", NULL)};
-    _cleanup_(output_release) Output output = {0};
-    Registry *registry;
 
     int r = who_read(ctl, text, &question);
-    if (r == 0)
-        r = ctl_open(ctl, &registry);
-    if (r != 0)
-        return r;
-    r = output_open(&ctl->output, output_list_format(&ctl->output), service_columns, "services",
-                    &record_type_ServiceContext, &output);
-    if (r < 0)
-        return r;
-    r = registry->ops->lookup(registry, &question.query, output_add, &output);
-    if (output.count == 0 && (r == 0 || (r == REGISTRY_REFUSED && text_equal(registry->refusal, "NoSuchService"))))
-        return who_tell_free(ctl, &question, text);
-    return r != 0 ? ctl_refused(ctl, r, text) : output_close(&output);
+    return r != 0 ? r : who_ask(ctl, &question, text);
 }
 
 static const Option who_options[] = {
@@ -120,9 +147,9 @@ const Verb verb_who = {
     .synopsis = "NAME|PORT|GUID|URI [--machine MACHINE]",
     .help = "Say whose a name, port, GUID or address is",
     .description =
-        "Digits are a port, a GUID's shape is a GUID, :// makes a URI, all else is a name. There may be several: two "
-        "services can "
-        "have one port in different address spaces. Exits 1 where it is free. With --json an array of Service.",
+        "Digits are a port, a GUID's shape is a GUID, :// makes a URI, all else is a name. A line for each service "
+        "that has it: two can have one port in different address spaces; with -o or --no-headings a table. Exits 1 "
+        "where it is free. With --json an array of Service.",
     .options = who_options,
     .columns = service_columns,
     .operands = COMPLETES_SERVICES,
