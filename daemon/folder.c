@@ -62,8 +62,8 @@ int folder_take(const char *path, mode_t mode)
     r = -errno;
     int pid = r == -EWOULDBLOCK ? lock_owner(fd) : 0;
     if (pid > 0)
-        log_error("%s: another hvsockd runs in this folder, process %d; end that one, or choose another with --runtime", path,
-                  pid);
+        log_error("%s: another hvsockd runs in this folder, process %d; end that one, or choose another with --runtime",
+                  path, pid);
     else
         log_error("%s: another hvsockd runs in this folder (%s)", path, strerror(-r));
     close(fd);

@@ -59,7 +59,8 @@ static void usage(FILE *file)
 {
     fputs("hvsockd [--config DIR] [--state DIR] [--runtime DIR] [--keep] [--log-level LEVEL]\n"
           "hvsockd --check | --recover | --version | --help\n\n"
-          "Keeps the services that virtual machines reach over hypervisor sockets, and holds their listening sockets.\n\n"
+          "Keeps the services that virtual machines reach over hypervisor sockets, and holds their listening sockets.\n"
+          "\n"
           "  --config DIR       read DIR/services.d/*.yaml and DIR/hvsockd.yaml, and no system folder\n"
           "  --state DIR        keep registry.db here (" STATE_PATH ")\n"
           "  --runtime DIR      make the socket " SERVER_INTERFACE " here (" RUNTIME_PATH ")\n"
@@ -137,7 +138,8 @@ static int parse_arguments(int argc, char *argv[])
         case LEVEL:
             if (log_level_parse(optarg, &arg_log_level))
                 break;
-            fprintf(stderr, "hvsockd: --log-level %s: not a level; one of error, warning, notice, info, debug\n", optarg);
+            fprintf(stderr, "hvsockd: --log-level %s: not a level; error, warning, notice, info or debug is\n",
+                    optarg);
             return EXIT_USAGE;
         case VERSION:
             puts("hvsockd " HVSOCK_VERSION);
@@ -261,8 +263,8 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
         r = settled != 0 ? settled : r;
     }
     if (r > 0)
-        log_error("reload: %s: %.*s; nothing was changed", failure_name(failure.code), (int)failure.parameters.size_bytes,
-                  failure.parameters.data);
+        log_error("reload: %s: %.*s; nothing was changed", failure_name(failure.code),
+                  (int)failure.parameters.size_bytes, failure.parameters.data);
     else if (r == 0)
         log_info("reloaded");
     buffer_release(&changes);
@@ -322,7 +324,8 @@ static int daemon_make(Daemon *daemon)
     if (r < 0)
         return r;
     sd_event_set_watchdog(daemon->event, true);
-    r = sd_event_add_time(daemon->event, &daemon->status_timer, CLOCK_MONOTONIC, UINT64_MAX, 0, on_status_timer, daemon);
+    r = sd_event_add_time(daemon->event, &daemon->status_timer, CLOCK_MONOTONIC, UINT64_MAX, 0, on_status_timer,
+                          daemon);
     if (r < 0)
         return r;
     r = manager_new(daemon->event, &manager_options, &daemon->manager);
@@ -339,7 +342,8 @@ static int daemon_open(Daemon *daemon)
     for (int i = 0; i < count; i++) {
         int r = server_adopt_consume(daemon->server, SD_LISTEN_FDS_START + i);
         if (r < 0)
-            log_warning("descriptor %d of LISTEN_FDS is no listening unix stream socket; it is left alone", SD_LISTEN_FDS_START + i);
+            log_warning("descriptor %d of LISTEN_FDS is no listening unix stream socket; it is left alone",
+                        SD_LISTEN_FDS_START + i);
     }
     int r = server_listen(daemon->server);
     if (r == -EADDRINUSE)
@@ -404,7 +408,8 @@ int main(int argc, char *argv[])
     }
     if (arg_recover)
         return recover();
-    /* STATE, which the store locks, holds what only administrators may see; what is wrong with it is the store's to tell. */
+    /* STATE, which the store locks, holds what only administrators may see; what is wrong with it is the store's to
+     * tell. */
     folder_make(arg_state, 0700);
     if (folder_take(arg_runtime, 0755) < 0)
         return EXIT_CANNOT;

@@ -47,7 +47,8 @@ static bool nul_find(json_t *value, Buffer *path)
     return false;
 }
 
-/* A \u0000 is good JSON, and never a good value: it is not the message that is refused for it, but the field, by its path. */
+/* A \u0000 is good JSON, and never a good value: it is not the message that is refused for it, but the field, by its
+ * path. */
 static int call_parse_with_nul(Call *call, const char *text, size_t size_bytes)
 {
     Buffer path = {0};

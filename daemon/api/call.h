@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One call of a client: what it asks, and what is to become its reply. It lives on the stack of its connection's turn; one
- * that is answered later (a write that waits for its commit, a sequence of replies) is moved to the heap with call_keep. */
+/* One call of a client: what it asks, and what is to become its reply. It lives on the stack of its connection's turn;
+ * one that is answered later (a write that waits for its commit, a sequence of replies) is moved to the heap with
+ * call_keep. */
 #pragma once
 
 #include <jansson.h>
@@ -52,7 +53,8 @@ struct Call {
     bool has_held;
     Buffer held;            /* rendered, and kept back until it is known whether it is the last */
     FdList held_fds;
-    char about[SERVICE_NAME_MAX_BYTES + 1]; /* a write: the name that it is about; a sequence by name: the last one made */
+    /* A write: the name that it is about. A sequence by name: the last one made. */
+    char about[SERVICE_NAME_MAX_BYTES + 1];
     void *state;            /* the handler's own */
     void (*state_free)(void *state);
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Clients: reading, one call after the other, and writing. A connection is freed in its own turn only (connection_run), or
- * with the server. */
+/* Clients: reading, one call after the other, and writing. A connection is freed in its own turn only (connection_run),
+ * or with the server. */
 
 #include <errno.h>
 #include <string.h>

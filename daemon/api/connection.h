@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One client of the API: what it says, in order, and what it is told. It ends when the client closes, breaks the protocol or
- * cannot be written to; a client that does not read is waited for, and nothing is made for it meanwhile. */
+/* One client of the API: what it says, in order, and what it is told. It ends when the client closes, breaks the
+ * protocol or cannot be written to; a client that does not read is waited for, and nothing is made for it meanwhile. */
 #pragma once
 
 #include <stdbool.h>
@@ -47,8 +47,8 @@ struct Connection {
     bool broken;        /* to be closed at once */
 };
 
-/* A client of an entry to everything (only_service NULL) or to one service. fd is taken over, also where it fails. What it
- * has sent already is handled at once. 0, also where the client was turned away; -errno. */
+/* A client of an entry to everything (only_service NULL) or to one service. fd is taken over, also where it fails. What
+ * it has sent already is handled at once. 0, also where the client was turned away; -errno. */
 int connection_new_consume(Server *server, int fd, const char *only_service);
 void connection_free(Connection *connection);
 

@@ -82,7 +82,7 @@ static int entry_on_io(sd_event_source *source, int fd, uint32_t events, void *u
         return 0;
     }
     int r = connection_new_consume(server, client_fd, entry->service);
-    if (r < 0)
+    if (r < 0 && r != -ENOTCONN)
         log_error("a client could not be served: %s", strerror(-r));
     return 0;
 }
@@ -116,7 +116,7 @@ static int entry_new_consume(Server *server, int fd, Entry **ret)
 int entry_new(Server *server, const char *service, int directory_fd, const char *folder, const char *file, Entry **ret)
 {
     struct stat status;
-    int fd;
+    int fd = -1;
 
     int r = socket_bind(directory_fd, folder, file, &fd);
     if (r < 0)

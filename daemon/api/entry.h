@@ -23,8 +23,8 @@ struct Entry {
     sd_event_source *io;
 };
 
-/* Binds folder/file, mode 0666. A path that nobody serves any more is replaced. folder is the path of directory_fd, which is
- * borrowed. -EADDRINUSE: somebody serves it, or it is no socket. -errno. */
+/* Binds folder/file, mode 0666. A path that nobody serves any more is replaced. folder is the path of directory_fd,
+ * which is borrowed. -EADDRINUSE: somebody serves it, or it is no socket. -errno. */
 int entry_new(Server *server, const char *service, int directory_fd, const char *folder, const char *file, Entry **ret);
 /* Of a socket that listens already; fd is taken over, also where it fails. */
 int entry_new_adopt_consume(Server *server, int fd, Entry **ret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Acquire: listeners leave with SCM_RIGHTS, as many a reply as Varlink clients take. With `follow` the call goes on: whenever
- * the listeners of one of its services have changed, what is new is handed out too, and what is gone is named. */
+/* Acquire: listeners leave with SCM_RIGHTS, as many a reply as Varlink clients take. With `follow` the call goes on:
+ * whenever the listeners of one of its services have changed, what is new is handed out too, and what is gone is
+ * named. */
 
 #include <errno.h>
 #include <string.h>
@@ -99,7 +100,8 @@ static void handed_remove(Handed *handed, size_t at)
     memmove(&handed->fds.fds[at], &handed->fds.fds[at + 1], (handed->count - at) * sizeof(*handed->fds.fds));
 }
 
-/* What a service's listeners are now, compared with what was given of it. A refusal means that nothing is left of it. */
+/* What a service's listeners are now, compared with what was given of it. A refusal means that nothing is left of
+ * it. */
 static int handing_look_again(Call *call, Handing *handing, char *service)
 {
     const Connection *connection = call->connection;

@@ -39,8 +39,9 @@ static int watch_next(Call *call, Buffer *reply, FdList *fds)
     if (missed > 0) {
         char text[64];
         snprintf(text, sizeof(text), "%llu events were missed", (unsigned long long)missed);
-        event_render(&(Event){.sequence = event->sequence - 1, .time_us = event->time_us, .kind = "missed", .text = text},
-                     reply);
+        const Event told = {
+            .sequence = event->sequence - 1, .time_us = event->time_us, .kind = "missed", .text = text};
+        event_render(&told, reply);
         *sequence = event->sequence;
     } else {
         event_render(event, reply);
@@ -67,8 +68,8 @@ int method_watch(Call *call, Buffer *reply)
     uint64_t *sequence = malloc(sizeof(*sequence));
     if (!sequence)
         return -ENOMEM;
-    /* Which of two clients is read first in a turn of the loop is chance: what is told begins with the turn, so that nobody
-     * misses the change that he began to watch for. One reply alone is the last event that there was. */
+    /* Which of two clients is read first in a turn of the loop is chance: what is told begins with the turn, so that
+     * nobody misses the change that he began to watch for. One reply alone is the last event that there was. */
     *sequence = call->more ? call->event_sequence : now == 0 ? 0 : now - 1;
     call->state = sequence;
     call->state_free = free;

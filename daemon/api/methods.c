@@ -96,7 +96,8 @@ static int method_check_access(Call *call)
         return 0;
     if (flags & METHOD_ADMINISTRATOR)
         return failure_not_allowed(&call->failure, NULL,
-                                   "this is for root, the user that hvsockd runs as, and the administrators in hvsockd.yaml");
+                                   "this is for root, the user that hvsockd runs as, and the administrators in "
+                                   "hvsockd.yaml");
     if (!access_is_delegate(access, &connection->credentials))
         return failure_not_allowed(&call->failure, NULL,
                                    "changes are for root, the user that hvsockd runs as, and the administrators and "
@@ -110,7 +111,8 @@ static int method_begin(Call *call)
     Server *server = call->connection->server;
     unsigned flags = call->method->flags;
 
-    call->event_sequence = server->turn.count > 0 ? server->turn.event_sequence : manager_event_sequence(server->manager);
+    call->event_sequence =
+        server->turn.count > 0 ? server->turn.event_sequence : manager_event_sequence(server->manager);
     if (!(flags & METHOD_WRITE) || (flags & METHOD_ALONE)) {
         int r = server_settle(server);
         if (r < 0)

@@ -23,8 +23,8 @@ struct Method {
 
 extern const Method methods[]; /* ended by a NULL name */
 
-/* From the method's name on: finds it, asks who may, reads the parameters, settles what a read must not overtake, and calls
- * the handler. Answers as handlers do. */
+/* From the method's name on: finds it, asks who may, reads the parameters, settles what a read must not overtake, and
+ * calls the handler. Answers as handlers do. */
 int method_call(Call *call, Buffer *reply);
 
 /* A write begins: where an earlier one of this turn is about the same name, that one is settled first. -errno. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parameters of every method, as records of the same kind as services are: one way of reading, one way of refusing. A
- * unit test compares them with schema/varlink. */
+/* The parameters of every method, as records of the same kind as services are: one way of reading, one way of refusing.
+ * A unit test compares them with schema/varlink. */
 #pragma once
 
 #include "daemon/api/call.h"
@@ -59,5 +59,6 @@ RECORD_STRUCT(AddMachineParameters, ADD_MACHINE_PARAMETERS);
 RECORD_STRUCT(ReadLogParameters, READ_LOG_PARAMETERS);
 
 /* Reads call->parameters into call->arguments. What is wrong inside of a record is InvalidField with its path (a single
- * record's own: `peers.allow[1]`; of several: `services[2].port`), everything else InvalidParameter. As handlers answer. */
+ * record's own: `peers.allow[1]`; of several: `services[2].port`), everything else InvalidParameter. As handlers
+ * answer. */
 int parameters_read(Call *call);

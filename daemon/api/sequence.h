@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls that are answered by several replies, made as the client takes them. The last one has no `continues`, so each is
- * kept back until it is known whether another follows. */
+/* Calls that are answered by several replies, made as the client takes them. The last one has no `continues`, so each
+ * is kept back until it is known whether another follows. */
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Varlink server: its listening sockets, its clients, and the turns that they share. One object, as long as hvsockd. */
+/* The Varlink server: its listening sockets, its clients, and the turns that they share. One object, as long as
+ * hvsockd. */
 #pragma once
 
 #include <stdbool.h>
@@ -51,7 +52,8 @@ struct Server {
     Buffer text;             /* replies are rendered here */
 };
 
-/* Sockets that come by LISTEN_FDS are given with server_adopt_consume, before server_listen. The manager's observer is set. */
+/* Sockets that come by LISTEN_FDS are given with server_adopt_consume, before server_listen. The manager's observer is
+ * set. */
 int server_new(sd_event *event, Manager *manager, const ServerOptions *options, Server **ret);
 /* Closes everything, and removes the paths that it made. */
 void server_free(Server *server);
@@ -64,8 +66,8 @@ int server_listen(Server *server);
 /* After the manager has started: removes what an earlier run left in RUNTIME/handout. */
 void server_sweep(Server *server);
 
-/* Commits what is staged, and answers what waited for it. 0, also where the commit failed (which is told to those who wait);
- * -errno: the loop is told to end. */
+/* Commits what is staged, and answers what waited for it. 0, also where the commit failed (which is told to those who
+ * wait); -errno: the loop is told to end. */
 int server_settle(Server *server);
 
 /* Has the connection run once more in this or the next turn of the loop. */

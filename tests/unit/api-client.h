@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A server of daemon/api with a fake manager, in a folder of its own, and clients that speak to it over real sockets. All of
- * it is one thread: the loop turns only where a test says so. */
+/* A server of daemon/api with a fake manager, in a folder of its own, and clients that speak to it over real sockets.
+ * All of it is one thread: the loop turns only where a test says so. */
 #pragma once
 
 #include <dirent.h>

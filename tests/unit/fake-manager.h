@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A manager for tests of daemon/api: it remembers what it was told, keeps names in order, and commits when it is asked to.
- * Included by one source of a program; the linker then needs nothing of daemon/manager but its failures. */
+/* A manager for tests of daemon/api: it remembers what it was told, keeps names in order, and commits when it is asked
+ * to. Included by one source of a program; the linker then needs nothing of daemon/manager but its failures. */
 #pragma once
 
 #include <errno.h>
@@ -335,7 +335,8 @@ int manager_render_status(Manager *manager, Buffer *text)
     return 0;
 }
 
-int manager_acquire(Manager *manager, const Caller *caller, char *const *names, size_t max, Handed *ret, Failure *failure)
+int manager_acquire(Manager *manager, const Caller *caller, char *const *names, size_t max, Handed *ret,
+                    Failure *failure)
 {
     Handed handed = {0};
 

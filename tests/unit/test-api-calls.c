@@ -13,7 +13,8 @@ static void test_replies(void **state)
         {CALL("Lookup", "{\"port\":2}"),
          "{\"parameters\":{\"service\":{\"context\":{\"name\":\"b\",\"port\":2,\"enabled\":true}}}}"},
         {CALL("Describe", "{\"name\":\"secret\"}"),
-         "{\"parameters\":{\"service\":{\"context\":{\"name\":\"secret\",\"port\":9,\"enabled\":true,\"secret\":true}}}}"},
+         "{\"parameters\":{\"service\":{\"context\":{\"name\":\"secret\",\"port\":9,\"enabled\":true,"
+         "\"secret\":true}}}}"},
         {CALL("Status", "null"), "{\"parameters\":{\"services\":3}}"},
         {"{\"method\":\"io.hvsock.Registry.Status\"}", "{\"parameters\":{\"services\":3}}"},
         {"{\"method\":\"io.hvsock.Registry.Status\",\"more\":null,\"something\":[1]}",
@@ -45,7 +46,8 @@ static void test_replies(void **state)
         {CALL("Register", "{\"service\":{\"name\":\"c\"},\"ephemeralProcessId\":0}"),
          ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"ephemeralProcessId\"}")},
 
-        {CALL("Serve", "{\"name\":\"a\"}"), ERROR(VARLINK "MethodNotImplemented", "{\"method\":\"io.hvsock.Registry.Serve\"}")},
+        {CALL("Serve", "{\"name\":\"a\"}"),
+         ERROR(VARLINK "MethodNotImplemented", "{\"method\":\"io.hvsock.Registry.Serve\"}")},
         {CALL("Metrics", "{}"), ERROR(VARLINK "MethodNotImplemented", "{\"method\":\"io.hvsock.Registry.Metrics\"}")},
         {CALL("Nothing", "{}"), ERROR(VARLINK "MethodNotFound", "{\"method\":\"io.hvsock.Registry.Nothing\"}")},
         {"{\"method\":\"org.varlink.service.Nothing\"}",
@@ -81,7 +83,8 @@ static void test_invalid_fields(void **state)
         {CALL("Register", "{\"service\":{\"port\":1}}"), "name"},
         {CALL("Register", "{\"service\":{\"name\":\"c\",\"peers\":{\"allow\":[\"web1\",5]}}}"), "peers.allow[1]"},
         {CALL("Register", "{\"service\":{\"name\":\"a\\u0000b\"}}"), "name"},
-        {CALL("Apply", "{\"services\":[{\"name\":\"c\",\"port\":1},{\"name\":\"d\",\"port\":\"x\"}]}"), "services[1].port"},
+        {CALL("Apply", "{\"services\":[{\"name\":\"c\",\"port\":1},{\"name\":\"d\",\"port\":\"x\"}]}"),
+         "services[1].port"},
         {CALL("Apply", "{\"services\":[],\"machines\":[{\"name\":\"m\",\"cid\":-1}]}"), "machines[0].cid"},
         {CALL("AddMachine", "{\"machine\":{\"name\":\"web1\",\"cid\":true}}"), "cid"},
     };
@@ -91,8 +94,8 @@ static void test_invalid_fields(void **state)
     for (size_t i = 0; i < ELEMENTS_OF(table); i++) {
         json_t *reply = json_loads(ask(fixture, &client, table[i].call), 0, NULL);
         const char *error, *field, *reason;
-        assert_int_equal(json_unpack(reply, "{s:s, s:{s:s, s:s}}", "error", &error, "parameters", "field", &field, "reason",
-                                     &reason), 0);
+        assert_int_equal(json_unpack(reply, "{s:s, s:{s:s, s:s}}", "error", &error, "parameters", "field", &field,
+                                     "reason", &reason), 0);
         assert_string_equal(error, OURS "InvalidField");
         assert_string_equal(field, table[i].field);
         assert_true(strlen(reason) > 3);
@@ -111,8 +114,9 @@ static void test_description(void **state)
     const char *description;
 
     assert_int_equal(file_read(AT_FDCWD, "schema/varlink/io.hvsock.Registry.varlink", 1 << 20, &text, &size_bytes), 0);
-    json_t *reply = json_loads(ask(fixture, &client, "{\"method\":\"org.varlink.service.GetInterfaceDescription\","
-                                                     "\"parameters\":{\"interface\":\"io.hvsock.Registry\"}}"), 0, NULL);
+    const char *answer = ask(fixture, &client, "{\"method\":\"org.varlink.service.GetInterfaceDescription\","
+                                               "\"parameters\":{\"interface\":\"io.hvsock.Registry\"}}");
+    json_t *reply = json_loads(answer, 0, NULL);
     assert_int_equal(json_unpack(reply, "{s:{s:s}}", "parameters", "description", &description), 0);
     assert_string_equal(description, text);
     json_decref(reply);

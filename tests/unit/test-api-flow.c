@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Clients that say too much, too little, or nothing, that do not listen, and that are too many: each is bounded, and none
- * holds up the others. */
+/* Clients that say too much, too little, or nothing, that do not listen, and that are too many: each is bounded, and
+ * none holds up the others. */
 
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -215,7 +215,8 @@ static void test_oversized(void **state)
     assert_int_equal(client_send_bytes(&client, bytes, sizeof(bytes)), sizeof(bytes));
     pump(fixture);
     assert_non_null(strstr(client_next(&client), "\"vendor\""));
-    assert_string_equal(client_next(&client), ERROR(OURS "LimitReached", "{\"limit\":\"messageBytes\",\"value\":65536}"));
+    assert_string_equal(client_next(&client),
+                        ERROR(OURS "LimitReached", "{\"limit\":\"messageBytes\",\"value\":65536}"));
     assert_null(client_next(&client));
     assert_true(client.ended);
     client_close(&client);

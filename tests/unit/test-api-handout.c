@@ -127,8 +127,8 @@ static void test_follow(void **state)
     fixture->manager.listeners = 1;
     observer->on_listeners("a", observer->userdata);
     pump(fixture);
-    assert_string_equal(client_next(&client), "{\"parameters\":{\"listeners\":[],\"withdrawn\":[\"unix:///1\",\"unix:///2\"]},"
-                                              "\"continues\":true}");
+    assert_string_equal(client_next(&client), "{\"parameters\":{\"listeners\":[],\"withdrawn\":[\"unix:///1\","
+                                              "\"unix:///2\"]},\"continues\":true}");
     Failure failure = {0};
     assert_int_equal(manager_unregister(&fixture->manager, NULL, "a", &failure), 0);
     observer->on_listeners("a", observer->userdata);
@@ -151,14 +151,15 @@ static void test_watch(void **state)
     assert_string_equal(ask(fixture, &client, CALL("Watch", "{}")), "{\"parameters\":{}}");
     fake_event(&fixture->manager);
     assert_string_equal(ask(fixture, &client, CALL("Watch", "{}")),
-                        "{\"parameters\":{\"event\":{\"sequence\":0,\"time\":\"1970-01-01T00:00:00.000Z\",\"kind\":\"changed\","
-                        "\"service\":\"a\",\"text\":\"\"}}}");
+                        "{\"parameters\":{\"event\":{\"sequence\":0,\"time\":\"1970-01-01T00:00:00.000Z\","
+                        "\"kind\":\"changed\",\"service\":\"a\",\"text\":\"\"}}}");
     client_send(&client, WATCH);
     client_send(&client, CALL("Status", "{}")); /* never its turn */
     client_send(&other, WATCH);
     pump(fixture);
     assert_null(client_next(&client));
-    assert_string_equal(ask(fixture, &third, WATCH), ERROR(OURS "LimitReached", "{\"limit\":\"watchers\",\"value\":2}"));
+    assert_string_equal(ask(fixture, &third, WATCH),
+                        ERROR(OURS "LimitReached", "{\"limit\":\"watchers\",\"value\":2}"));
 
     fake_event(&fixture->manager);
     fake_event(&fixture->manager);
