@@ -173,10 +173,10 @@ static void client_read(Client *client)
 static const char *client_next(Client *client)
 {
     client_read(client);
+    if (client->received.size_bytes == client->taken)
+        return NULL;
     const char *from = client->received.data + client->taken;
-    const char *nul = client->received.size_bytes > client->taken
-                          ? memchr(from, '\0', client->received.size_bytes - client->taken)
-                          : NULL;
+    const char *nul = memchr(from, '\0', client->received.size_bytes - client->taken);
     if (!nul)
         return NULL;
     client->taken += (size_t)(nul - from) + 1;
