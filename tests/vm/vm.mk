@@ -2,5 +2,5 @@
 check-vm: all
 	@rm -rf .build/vm/installed
 	@$(MAKE) --no-print-directory install DESTDIR=$(CURDIR)/.build/vm/installed >/dev/null
-	$(Q)tests/vm/run .build/vm/installed $(CASES)
+	$(Q)tests/vm/run $(B) .build/vm/installed $(CASES)
 .PHONY: check-vm
