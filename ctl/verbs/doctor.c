@@ -20,7 +20,8 @@ typedef struct Doctor {
     Ctl *ctl;
     Output findings; /* with --json */
     size_t count;
-    json_t *paths; /* of unix listeners that the daemon holds or wants */
+    json_t *paths;  /* of unix listeners that the daemon holds or wants */
+    json_t *served; /* paths that somebody listens on; NULL: not looked yet */
     bool uses_vsock;
 } Doctor;
 
@@ -70,9 +71,31 @@ typedef enum PathState {
     PATH_OTHER,  /* no socket, or not ours to look at */
 } PathState;
 
-/* A look like a client's: a server sees a connection that says nothing. So only what ought to be the daemon's and is
- * not is looked at. */
-static PathState path_look(const char *path)
+/* Paths that somebody listens on, of /proc/net/unix: `…: RefCount Protocol Flags Type St Inode Path`, __SO_ACCEPTCON
+ * 0x10000. */
+static json_t *served_paths(void)
+{
+    json_t *served = json_object();
+    _cleanup_(freep) char *line = NULL;
+    size_t capacity = 0;
+    FILE *list = fopen("/proc/net/unix", "re");
+
+    while (list && getline(&line, &capacity, list) >= 0) {
+        unsigned flags;
+        int at = 0;
+        if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %n", &flags, &at) == 1 && at > 0 && flags & 0x10000) {
+            line[strcspn(line, "\n")] = '\0';
+            json_object_set_new(served, line + at, json_true());
+        }
+    }
+    if (list)
+        fclose(list);
+    return served;
+}
+
+/* What is known to be served is left alone. The rest is asked as a client would ask: only the daemon's own paths that
+ * are not its own, and sockets beside a machine's that no service is for, come here. */
+static PathState path_look(Doctor *doctor, const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat status;
@@ -81,6 +104,10 @@ static PathState path_look(const char *path)
         return errno == ENOENT ? PATH_ABSENT : PATH_OTHER;
     if (!S_ISSOCK(status.st_mode) || strlen(path) >= sizeof(address.sun_path))
         return PATH_OTHER;
+    if (!doctor->served)
+        doctor->served = served_paths();
+    if (json_object_get(doctor->served, path))
+        return PATH_SERVED;
     strcpy(address.sun_path, path);
     _cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
@@ -129,7 +156,7 @@ static int doctor_look_at_path(Doctor *doctor, const char *what, const json_t *l
         return doctor_find(doctor, what, mend, "%s is %s: the folder %s is not there", member(listener, "address"),
                            member(listener, "state"), folder);
     }
-    PathState state = path_look(path);
+    PathState state = path_look(doctor, path);
     if (state == PATH_STALE && asprintf(&mend, "rm %s", path) < 0)
         return -ENOMEM;
     if (state == PATH_SERVED && asprintf(&mend, "ss -xlp src %s", path) < 0)
@@ -235,7 +262,7 @@ static int doctor_look_for_stale(Doctor *doctor, const char *what, const char *h
     for (size_t i = 0; i < found.gl_pathc && r >= 0; i++) {
         const char *path = found.gl_pathv[i];
         _cleanup_(freep) char *mend = NULL;
-        if (json_object_get(doctor->paths, path) || path_look(path) != PATH_STALE)
+        if (json_object_get(doctor->paths, path) || path_look(doctor, path) != PATH_STALE)
             continue;
         r = asprintf(&mend, "rm %s", path) < 0
                 ? -ENOMEM
@@ -319,6 +346,7 @@ static int doctor_run(Ctl *ctl)
     if (r == 0)
         r = answer == 0 ? doctor_look(&doctor, registry) : doctor_tell_no_daemon(&doctor, answer);
     json_decref(doctor.paths);
+    json_decref(doctor.served);
     if (r == 0 && ctl->output.json)
         r = output_close(&doctor.findings);
     output_release(&doctor.findings);
