@@ -122,7 +122,7 @@ static int copy_bad(Recovery *recovery)
     return r < 0 ? say(recovery, recovery->copy_path, r) : 0;
 }
 
-static int write_good(Recovery *recovery, sqlite3 *bad, int version, Buffer *reason)
+static int write_good(Recovery *recovery, sqlite3 *bad, Buffer *reason)
 {
     _cleanup_(database_closep) sqlite3 *good = NULL;
 
@@ -144,32 +144,44 @@ static int write_good(Recovery *recovery, sqlite3 *bad, int version, Buffer *rea
     return database_error(good);
 }
 
-static int salvage_into_new(Recovery *recovery, int version, Buffer *reason)
+static int open_as(Recovery *recovery, int version, bool replace, sqlite3 **ret, Buffer *reason)
+{
+    database_remove(recovery->new_path);
+    int r = database_make(recovery->new_path, recovery->migrations, false, version, reason);
+    return r < 0 ? r : salvage_open(recovery->copy_path, recovery->new_path, replace, ret, reason);
+}
+
+/* The version is what the file's header says; where that is lost, the one whose tables it has; where these are lost too,
+ * it is taken for ours. */
+static int open_bad(Recovery *recovery, sqlite3 **ret, Buffer *reason)
+{
+    int latest = recovery->migrations->count, r = -EUCLEAN;
+    DatabaseFile file;
+
+    if (database_look(recovery->path, &file) < 0 || file.version < 1 || file.version > latest)
+        file.version = 0;
+    for (int version = latest; version >= 1 && r == -EUCLEAN; version--)
+        if (file.version == 0 || file.version == version)
+            r = open_as(recovery, version, false, ret, reason);
+    return r == -EUCLEAN ? open_as(recovery, file.version ? file.version : latest, true, ret, reason) : r;
+}
+
+static int salvage_into_new(Recovery *recovery, Buffer *reason)
 {
     _cleanup_(database_closep) sqlite3 *bad = NULL;
 
-    database_remove(recovery->new_path);
-    int r = database_make(recovery->new_path, recovery->migrations, false, version, reason);
-    if (r >= 0)
-        r = salvage_open(recovery->copy_path, recovery->new_path, &bad, reason);
-    return r < 0 ? r : write_good(recovery, bad, version, reason);
+    int r = open_bad(recovery, &bad, reason);
+    return r < 0 ? r : write_good(recovery, bad, reason);
 }
 
 static int salvage(Recovery *recovery)
 {
     _cleanup_(buffer_release) Buffer reason = {0};
-    DatabaseFile file;
 
     int r = copy_bad(recovery);
     if (r < 0)
         return r;
-    r = database_look(recovery->path, &file);
-    if (r < 0)
-        return say(recovery, recovery->path, r);
-    int version = recovery->migrations->count;
-    if (file.version >= 1 && file.version < version)
-        version = file.version;
-    r = salvage_into_new(recovery, version, &reason);
+    r = salvage_into_new(recovery, &reason);
     if (r >= 0) {
         r = file_put_in_place(recovery->new_path, recovery->done_path);
         if (r < 0)

@@ -111,7 +111,7 @@ static int try_open(const char *path, const char *fresh_path, sqlite3 **ret)
     return 0;
 }
 
-int salvage_open(const char *path, const char *fresh_path, sqlite3 **ret, Buffer *reason)
+int salvage_open(const char *path, const char *fresh_path, bool replace, sqlite3 **ret, Buffer *reason)
 {
     _cleanup_(freep) char *wal = path_with(path, "-wal");
 
@@ -120,14 +120,14 @@ int salvage_open(const char *path, const char *fresh_path, sqlite3 **ret, Buffer
     int r = graft(path, fresh_path, false);
     if (r >= 0)
         r = try_open(path, fresh_path, ret);
-    for (int attempt = 0; attempt < 2 && r == -EUCLEAN; attempt++) {
+    for (int attempt = 0; attempt < 2 && replace && r == -EUCLEAN; attempt++) {
         if (attempt == 1) /* a -wal of another file, or one that brings a bad first page back */
             unlink(wal);
         r = graft(path, fresh_path, true);
         if (r >= 0)
             r = try_open(path, fresh_path, ret);
     }
-    if (r < 0)
+    if (r < 0 && (r != -EUCLEAN || replace))
         buffer_printf(reason, "%s: %s", path, strerror(-r));
     return r;
 }

@@ -134,11 +134,41 @@ static void test_newer(void **state)
     store_free(fixture_open_with(fixture, &first, STORE_NEWER));
 }
 
+/* A bad file of an older version is read as what it is, and migrated afterwards; also where its header is lost. */
+static void test_recover_older(void **state)
+{
+    Fixture *fixture = *state;
+    size_t size;
+
+    Store *store = fixture_open_with(fixture, &first, 0);
+    for (unsigned i = 0; i < 500; i++)
+        assert_int_equal(put_numbered(store, i), 0);
+    assert_int_equal(store_commit(store), 0);
+    store_free(store);
+    _cleanup_(freep) char *bytes = slurp(fixture->registry, &size);
+
+    for (int i = 0; i < 2; i++) {
+        _cleanup_(buffer_release) Buffer report = {0};
+        spill(fixture->registry, bytes, size);
+        if (i == 0)
+            overwrite(fixture->registry, (off_t)size - 4096, 4096);
+        else
+            overwrite(fixture->registry, 0, 100);
+        assert_int_equal(store_recover_with(fixture->state, &later, &report), 0);
+        store = fixture_open_with(fixture, &later, 0);
+        assert_int_equal(store_version(store), 3);
+        assert_in_range(count_rows(store), i == 0 ? 460 : 500, i == 0 ? 499 : 500);
+        store_free(store);
+        run_sql(fixture->registry, "INSERT INTO notes SELECT DISTINCT note FROM services"); /* not NULL */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         fixture_test(test_migration),
         fixture_test(test_newer),
+        fixture_test(test_recover_older),
     };
     return cmocka_run_group_tests_name("store-version", tests, NULL, NULL);
 }
