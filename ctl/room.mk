@@ -15,8 +15,9 @@ $(B)/ctl/verbs.c: ctl/room.mk $(wildcard ctl/verbs/*.c)
 	@{ echo '#include "ctl/verb.h"'; for v in $(VERBS); do echo "extern const Verb verb_$$v;"; done; \
 	   echo 'const Verb *const verbs[] = {'; for v in $(VERBS); do echo "    &verb_$$v,"; done; echo '    NULL};'; } > $@
 
+# libsmartcols is loaded with the first table, ctl/table.c.
 ifneq ($(wildcard ctl/main.c),)
 $(B)/hvsockctl: $(B)/ctl/main.o $(B)/ctl.a $(B)/libhvsock.a $(B)/config.a $(B)/schema.a
-	$(call link,$(LIBS_smartcols) $(LIBS_yaml-0.1) $(LIBS_jansson))
+	$(call link,$(LIBS_yaml-0.1) $(LIBS_jansson))
 ALL += $(B)/hvsockctl
 endif
