@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <signal.h>
+#include <sys/time.h>
 #include <time.h>
 
 #include "tests/unit/wire-peer.h"
@@ -356,6 +358,39 @@ static void test_peer_gone(void **state)
     wire_free(wire);
 }
 
+static void on_alarm(int signal_number)
+{
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Signals neither end a wait nor make it longer. */
+static void test_wait_interrupted(void **state)
+{
+    int peer;
+    Wire *wire = make_wire(1000, &peer);
+    const struct sigaction action = {.sa_handler = on_alarm}, ignore = {.sa_handler = SIG_DFL};
+    const struct itimerval often = {{0, 5000}, {0, 5000}}, never = {0};
+
+    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    int64_t began = now_ms();
+    int r = wire_wait(wire, false, 60);
+    int64_t took_ms = now_ms() - began;
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &ignore, NULL);
+    assert_int_equal(r, -ETIMEDOUT);
+    assert_true(took_ms >= 58 && took_ms < 5000);
+    wire_free(wire);
+    close(peer);
+}
+
 static void test_wait(void **state)
 {
     int peer;
@@ -398,6 +433,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_large, setup, teardown),
         cmocka_unit_test_setup_teardown(test_peer_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_wait_interrupted, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
