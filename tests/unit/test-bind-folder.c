@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -208,6 +210,54 @@ static void test_swapped_folder(void **state)
     assert_true(listening > 0);
 }
 
+/* The folder's owner swaps what we have just bound for a socket of root's, all the time: root gives its own socket to
+ * the owner, as it should, and never the other. (Of two names in the owner's own folder, which the owner may remove as
+ * well, the wrong one can be removed.) */
+static void test_swapped_file(void **state)
+{
+    char victim[128];
+    struct stat status;
+    size_t listening = 0;
+
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(mkdir(in_folder("theirs"), 0755), 0);
+    assert_int_equal(chown(in_folder("theirs"), OTHER_UID, OTHER_UID), 0);
+    snprintf(victim, sizeof(victim), "%s", in_folder("theirs/victim"));
+    _cleanup_(fd_closep) int served = foreign_socket(victim, SOCK_STREAM, true);
+    assert_int_equal(chmod(victim, 0600), 0);
+    _cleanup_(fd_closep) int victim_fd = open(victim, O_PATH | O_CLOEXEC);
+    assert_true(served >= 0 && victim_fd >= 0);
+
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (chdir(in_folder("theirs")) < 0 || setgid(OTHER_UID) < 0 || setuid(OTHER_UID) < 0)
+            _exit(1);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            if (renameat2(AT_FDCWD, "v.sock", AT_FDCWD, "victim", RENAME_EXCHANGE) == 0) {
+                for (int i = 0; i < 200; i++) /* for as long as it takes to be noticed */
+                    getppid();
+                renameat2(AT_FDCWD, "v.sock", AT_FDCWD, "victim", RENAME_EXCHANGE);
+            }
+    }
+    for (int i = 0; i < 3000; i++) {
+        BindResult result;
+        try_to_bind(in_folder("theirs/v.sock"), (Try){.mode = "0666"}, &result);
+        listening += result.state == BIND_LISTENING;
+        release(&result);
+        assert_int_equal(fstat(victim_fd, &status), 0);
+        assert_int_equal(status.st_uid, 0);
+        assert_int_equal(status.st_mode & 07777, 0600);
+    }
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    print_message("3000 binds: %zu listening\n", listening);
+    assert_true(listening > 0);
+}
+
 /* Runs what as nobody, in a child; its answer is 0 or a number that says where it failed. */
 static void as_nobody(int (*what)(void))
 {
@@ -320,12 +370,8 @@ int main(void)
 {
 #define TEST(function_) cmocka_unit_test_setup_teardown(function_, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_folders),
-        TEST(test_links_in_folders),
-        TEST(test_long_paths),
-        TEST(test_swapped_folder),
-        TEST(test_unprivileged),
-        TEST(test_full_and_read_only),
+        TEST(test_folders),      TEST(test_links_in_folders), TEST(test_long_paths),         TEST(test_swapped_folder),
+        TEST(test_swapped_file), TEST(test_unprivileged),     TEST(test_full_and_read_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,12 @@ static void test_served_is_left_alone(void **state)
                  {SOCK_STREAM, false},
                  {SOCK_SEQPACKET, false}};
     const char *path = in_folder("x.sock");
+    struct stat probe_status;
+    int probe = foreign_socket(in_folder("probe"), SOCK_STREAM, true);
+    assert_int_equal(lstat(in_folder("probe"), &probe_status), 0);
+    bool has_unix_diag = holders_unix_inode(probe_status.st_dev, probe_status.st_ino) > 0;
+    fd_close(probe);
+    assert_int_equal(unlink(in_folder("probe")), 0);
 
     for (size_t i = 0; i < ELEMENTS_OF(table); i++) {
         int ready[2], done[2];
@@ -65,8 +71,9 @@ static void test_served_is_left_alone(void **state)
             close(done[1]);
             if (write(ready[1], "", 1) != 1 || read(done[0], &byte, 1) < 0)
                 _exit(1);
-            /* Nobody has connected: the question was not seen. */
-            _exit(table[i].listening &&
+            /* Nobody has connected: the question was not seen. Where there is no unix_diag, it takes that to name it.
+             */
+            _exit(table[i].listening && has_unix_diag &&
                   (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || accept(fd, NULL, NULL) >= 0 || errno != EAGAIN));
         }
         close(done[0]);
@@ -76,10 +83,13 @@ static void test_served_is_left_alone(void **state)
         BindResult result;
         assert_int_equal(lstat(path, &before), 0);
         try_to_bind(path, (Try){0}, &result);
-        assert_said(&result, BIND_WAITING, EADDRINUSE, "is served by process");
-        assert_non_null(strstr(result.reason, "(test-bind-occup"));
-        assert_int_equal(result.holder_count, 1);
-        assert_int_equal(result.holders[0], child);
+        assert_said(&result, BIND_WAITING, EADDRINUSE, "is served by");
+        if (has_unix_diag || table[i].listening) {
+            assert_non_null(strstr(result.reason, "by process"));
+            assert_non_null(strstr(result.reason, "(test-bind-occup"));
+            assert_int_equal(result.holder_count, 1);
+            assert_int_equal(result.holders[0], child);
+        }
         assert_string_equal(result.watch_path, folder);
         assert_int_equal(lstat(path, &after), 0);
         assert_int_equal(before.st_ino, after.st_ino);
@@ -211,11 +221,8 @@ int main(void)
 {
 #define TEST(function_) cmocka_unit_test_setup_teardown(function_, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_stale_is_replaced),
-        TEST(test_served_is_left_alone),
-        TEST(test_full_backlog_is_served),
-        TEST(test_other_files_are_left_alone),
-        TEST(test_two_replace_one),
+        TEST(test_stale_is_replaced),          TEST(test_served_is_left_alone), TEST(test_full_backlog_is_served),
+        TEST(test_other_files_are_left_alone), TEST(test_two_replace_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

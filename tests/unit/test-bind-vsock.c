@@ -230,6 +230,7 @@ static void test_in_use(void **state)
 
     try_to_bind(VSOCK_CID_ANY, port, SERVICE_STREAM, &result);
     assert_said(&result, BIND_WAITING, EADDRINUSE, "is held by");
+    print_message("%s\n", result.reason);
     if (holders_vsock_inode(port) == 0) {
         assert_int_equal(result.holder_count, 0);
         assert_non_null(strstr(result.reason, "vsock_diag"));
