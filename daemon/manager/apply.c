@@ -74,6 +74,7 @@ static int apply_machine(Manager *manager, Change *change)
         r = store_delete(manager->store, STORED_MACHINE, machine->origin->kind, change->name, machine->ephemeral_pid > 0);
         if (r < 0)
             return r;
+        manager_plan_close_machine(manager, machine);
         manager_event(manager, "machine-removed", NULL, change->name, "machine %s is gone", change->name);
         registry_remove_machine(registry, machine);
         return 0;
@@ -93,6 +94,7 @@ static int apply_machine(Manager *manager, Change *change)
         machine->ephemeral_source = sd_event_source_disable_unref(machine->ephemeral_source);
         machine->ephemeral_pid = 0;
     }
+    change->name = machine->context->name;
     machine->line = change->line;
     machine->column = change->column;
     if (change->ephemeral_pid > 0) {
@@ -222,7 +224,7 @@ int changeset_apply(ChangeSet *set)
             continue;
         r = change->kind == CHANGE_REPLAN ? override_service(manager, change) : put_service(manager, change);
         if (r == 0)
-            r = manager_plan_service(manager, change->old_service, &change->wanted);
+            r = manager_plan_service(manager, change->old_service, &change->wanted, change->scoped ? set : NULL);
     }
     return r;
 }

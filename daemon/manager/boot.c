@@ -188,7 +188,7 @@ int manager_plan_everything(Manager *manager)
             context.enabled = service->override;
         r = plan_want(&context, service->has_port ? &service->port : NULL, &machines, &wanted);
         if (r == 0)
-            r = manager_plan_service(manager, service, &wanted);
+            r = manager_plan_service(manager, service, &wanted, NULL);
         plan_wanted_release(&wanted);
         if (r == 0 && context.handout && context.handout->socket == YES && manager->observer.on_handout_socket)
             manager->observer.on_handout_socket(context.name, true, manager->observer.userdata);

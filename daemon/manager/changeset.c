@@ -240,6 +240,38 @@ static int compare_pointers(const void *a, const void *b)
     return (first > second) - (first < second);
 }
 
+/* Is what this service has on that machine all that can change with it? Not on vsock, which machines share. */
+static int is_apart(const Service *service, const MachineContext *machine, bool *ret_apart)
+{
+    Address address = {0};
+    int r = machine ? machine_address(machine, service->context, &address) : 0;
+
+    *ret_apart = address.transport != &transport_vsock;
+    address_release(&address);
+    return r;
+}
+
+/* Where nothing but machines changes, and they have transports of their own, what a service has on the others is not looked
+ * at: a machine costs the same however many there are. */
+static int changeset_scope(const ChangeSet *set, Change *replan)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        const Change *change = &set->items[i];
+        bool apart = true;
+        int r = 0;
+        if (change->object == STORED_SERVICE && change->kind != CHANGE_REPLAN)
+            return 0;
+        if (change->object == STORED_MACHINE)
+            r = is_apart(replan->old_service, change->machine, &apart);
+        if (r == 0 && apart && change->old_machine)
+            r = is_apart(replan->old_service, change->old_machine->context, &apart);
+        if (r < 0 || !apart)
+            return r;
+    }
+    replan->scoped = set->machines_change;
+    return 0;
+}
+
 static int changeset_add_replans(ChangeSet *set)
 {
     Replans replans = {0};
@@ -269,6 +301,9 @@ static int changeset_add_replans(ChangeSet *set)
         }
     if (replans.count > 0)
         r = changeset_index(set);
+    for (size_t i = set->count - replans.count; i < set->count && r == 0; i++)
+        if (set->items[i].kind == CHANGE_REPLAN)
+            r = changeset_scope(set, &set->items[i]);
 end:
     free(replans.services);
     return r;
@@ -288,7 +323,18 @@ static int changeset_want(ChangeSet *set, Change *change)
         change->has_guid = change->old_service->has_guid;
         change->guid = change->old_service->guid;
     }
-    return plan_want(&context, change->has_port ? &change->port : NULL, changeset_machines(set, &machines),
+    if (!change->scoped)
+        return plan_want(&context, change->has_port ? &change->port : NULL, changeset_machines(set, &machines),
+                         &change->wanted);
+
+    /* Of its other addresses nothing changes. */
+    char *machine_addresses[SERVICE_LISTEN_MAX + 1] = {NULL};
+    size_t count = 0;
+    for (char **listen = context.listen; listen && *listen && count < SERVICE_LISTEN_MAX; listen++)
+        if (text_starts_with(*listen, "machine:"))
+            machine_addresses[count++] = *listen;
+    context.listen = machine_addresses;
+    return plan_want(&context, change->has_port ? &change->port : NULL, changeset_changed_machines(set, &machines),
                      &change->wanted);
 }
 

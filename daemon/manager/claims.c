@@ -80,6 +80,30 @@ static const MachineContext *machines_next(const char *after, void *userdata)
     return machine ? machine->context : NULL;
 }
 
+/* ---- the machines that change, alone ---- */
+
+static bool change_is_machine_there(const Change *change)
+{
+    return change->object == STORED_MACHINE && change->kind != CHANGE_REMOVE;
+}
+
+static const MachineContext *changed_find(const char *name, void *userdata)
+{
+    const Change *change = changeset_find(userdata, STORED_MACHINE, name);
+
+    return change && change_is_machine_there(change) ? change->machine : NULL;
+}
+
+static const MachineContext *changed_next(const char *after, void *userdata)
+{
+    ChangeSet *set = userdata;
+
+    for (size_t i = 0; i < set->indexed; i++)
+        if (change_is_machine_there(set->by_name[i]) && (!after || strcmp(set->by_name[i]->name, after) > 0))
+            return set->by_name[i]->machine;
+    return NULL;
+}
+
 static const ServiceContext *change_context(const Change *change)
 {
     return change->service ? change->service : change->old_service->context;
@@ -152,6 +176,13 @@ const PlanMachines *changeset_machines(ChangeSet *set, PlanMachines *machines)
     return machines;
 }
 
+const PlanMachines *changeset_changed_machines(ChangeSet *set, PlanMachines *machines)
+{
+    *machines = (PlanMachines){
+        .find = changed_find, .next = changed_next, .shadowed = machines_shadowed, .userdata = set};
+    return machines;
+}
+
 int changeset_check_machines(ChangeSet *set)
 {
     for (size_t i = 0; i < set->count; i++) {
@@ -160,7 +191,9 @@ int changeset_check_machines(ChangeSet *set)
         if (change->object != STORED_SERVICE || change->kind == CHANGE_REMOVE ||
             !service_has_machine_addresses(change_context(change)))
             continue;
-        while ((machine = machines_next(machine ? machine->name : NULL, set))) {
+        /* What is only planned again went well with all that was there. */
+        const MachineContext *(*next)(const char *, void *) = change->kind == CHANGE_REPLAN ? changed_next : machines_next;
+        while ((machine = next(machine ? machine->name : NULL, set))) {
             size_t before = set->invalid.errors;
             int r = service_check_machine(change_context(change), machine, &set->invalid);
             if (r < 0)

@@ -89,6 +89,7 @@ struct Change {
     Guid guid;
     Choice override;          /* what it will be */
     PlanWanted wanted;
+    bool scoped;              /* REPLAN: only what it has on the machines that change */
     unsigned index;           /* in its array, for `services[2]` */
     const DeclaredFile *file; /* where it was declared, for messages */
     const DeclaredRecord *record;
@@ -147,6 +148,7 @@ int changeset_find_conflicts(ChangeSet *set);
 int changeset_check_machines(ChangeSet *set);
 Change *changeset_find(const ChangeSet *set, StoredKind object, const char *name);
 const PlanMachines *changeset_machines(ChangeSet *set, PlanMachines *machines);
+const PlanMachines *changeset_changed_machines(ChangeSet *set, PlanMachines *machines);
 int changeset_add_conflict(ChangeSet *set, const Change *change, const char *field, const char *value, const char *holder,
                            const Origin *origin, uint64_t since_us);
 
@@ -154,8 +156,10 @@ int changeset_add_conflict(ChangeSet *set, const Change *change, const char *fie
 int manager_choose_port(Manager *manager, const char *name, uint32_t *ret_port);
 
 /* listeners.c */
-int manager_plan_service(Manager *manager, Service *service, const PlanWanted *wanted);
+/* Plans a service as a whole; or, with a set, only what it has on the machines that the set changes. */
+int manager_plan_service(Manager *manager, Service *service, const PlanWanted *wanted, const ChangeSet *machines_of);
 void manager_plan_close_all(Manager *manager, Service *service);
+void manager_plan_close_machine(Manager *manager, Machine *machine);
 void manager_run_plan(Manager *manager);
 /* The same, from outside of a settling: nothing is bound or let go of for changes that are not committed yet; their
  * settling does it. */

@@ -51,6 +51,12 @@ void manager_plan_close_all(Manager *manager, Service *service)
         listener_plan_close(manager, service->listeners);
 }
 
+void manager_plan_close_machine(Manager *manager, Machine *machine)
+{
+    while (!LIST_EMPTY(&machine->listeners))
+        listener_plan_close(manager, LIST_FIRST(&machine->listeners));
+}
+
 static int replace_text(char **text, const char *with)
 {
     char *copy = NULL;
@@ -79,44 +85,80 @@ static int listener_plan_change(Manager *manager, Listener *listener, const Plan
     return 0;
 }
 
-int manager_plan_service(Manager *manager, Service *service, const PlanWanted *wanted)
+/* What a service holds, as the plan compares it. */
+typedef struct Held {
+    PlanListener few[8];
+    PlanListener *many; /* where few are not enough */
+    size_t count;
+    size_t capacity;
+} Held;
+
+static int held_add(Held *held, Manager *manager, Listener *listener)
 {
-    PlanListener held_few[8];
-    _cleanup_(freep) PlanListener *held_many = NULL;
-    PlanListener *held = held_few;
-    size_t held_count = 0;
-    Plan plan;
+    PlanListener *listeners = held->many ? held->many : held->few;
+
+    if (held->count == held->capacity) {
+        size_t capacity = held->capacity ? held->capacity * 2 : ELEMENTS_OF(held->few);
+        if (held->capacity > 0) {
+            PlanListener *many = reallocarray(held->many, capacity, sizeof(*many));
+            if (!many)
+                return -ENOMEM;
+            if (!held->many)
+                memcpy(many, held->few, sizeof(held->few));
+            listeners = held->many = many;
+        }
+        held->capacity = capacity;
+    }
+    /* A change is a reason to try again what had failed for good. */
+    if (listener->state == LISTENER_FAILED)
+        listener_plan(manager, listener);
+    listeners[held->count++] = (PlanListener){
+        .service = listener->service->context->name,
+        .machine = listener->machine,
+        .uri = listener->uri,
+        .key = listener->key,
+        .type = listener->type,
+        .backlog = listener->backlog,
+        .user = listener->user,
+        .group = listener->group,
+        .mode = listener->mode,
+        .userdata = listener,
+    };
+    return 0;
+}
+
+static int held_collect(Held *held, Manager *manager, Service *service, const ChangeSet *machines_of)
+{
+    Listener *listener;
     int r = 0;
 
-    for (Listener *listener = service->listeners; listener; listener = listener->next) {
-        /* A change is a reason to try again what had failed for good. */
-        if (listener->state == LISTENER_FAILED)
-            listener_plan(manager, listener);
-        held_count++;
+    for (listener = service->listeners; !machines_of && listener && r == 0; listener = listener->next)
+        r = held_add(held, manager, listener);
+    for (size_t i = 0; machines_of && i < machines_of->count; i++) {
+        const Change *change = &machines_of->items[i];
+        Machine *machine = change->object == STORED_MACHINE && change->kind != CHANGE_REMOVE
+                               ? registry_find_machine(&manager->registry, change->name)
+                               : NULL;
+        if (machine)
+            LIST_FOREACH(listener, &machine->listeners, of_machine)
+                if (listener->service == service && (r = held_add(held, manager, listener)) < 0)
+                    return r;
     }
-    if (held_count > ELEMENTS_OF(held_few)) {
-        held = held_many = reallocarray(NULL, held_count, sizeof(*held));
-        if (!held)
-            return -ENOMEM;
-    }
-    held_count = 0;
-    for (Listener *listener = service->listeners; listener; listener = listener->next)
-        held[held_count++] = (PlanListener){
-            .service = service->context->name,
-            .machine = listener->machine,
-            .uri = listener->uri,
-            .key = listener->key,
-            .type = listener->type,
-            .backlog = listener->backlog,
-            .user = listener->user,
-            .group = listener->group,
-            .mode = listener->mode,
-            .userdata = listener,
-        };
+    return r;
+}
 
-    r = plan_make(wanted->listeners, wanted->count, held, held_count, &plan);
-    if (r < 0)
+int manager_plan_service(Manager *manager, Service *service, const PlanWanted *wanted, const ChangeSet *machines_of)
+{
+    Held held = {.count = 0};
+    Plan plan;
+    int r = held_collect(&held, manager, service, machines_of);
+
+    if (r == 0)
+        r = plan_make(wanted->listeners, wanted->count, held.many ? held.many : held.few, held.count, &plan);
+    if (r < 0) {
+        free(held.many);
         return r;
+    }
     for (size_t i = 0; i < plan.count && r == 0; i++) {
         const PlanStep *step = &plan.steps[i];
         Listener *listener;
@@ -136,9 +178,10 @@ int manager_plan_service(Manager *manager, Service *service, const PlanWanted *w
             break;
         }
     }
-    if (r == 0 && plan.count > 0 && wanted->count > 1)
+    if (r == 0 && plan.count > 0 && wanted->count > 1 && !machines_of)
         registry_order_listeners(&manager->registry, service, wanted);
     plan_release(&plan);
+    free(held.many);
     registry_touch(&manager->registry, service);
     return r;
 }

@@ -278,6 +278,7 @@ Service *registry_add_service(Registry *registry, ServiceContext *context_consum
         return NULL;
     }
     service->context = TAKE_PTR(context);
+    service->listeners_end = &service->listeners;
     LIST_INSERT_HEAD(&service->origin->services, service, of_origin);
     service->origin->service_count++;
     registry->service_count++;
@@ -362,6 +363,14 @@ bool service_effectively_enabled(const Service *service)
 
 /* ---- machines ---- */
 
+static void listener_leave_machine(Listener *listener)
+{
+    if (!listener->on_machine)
+        return;
+    LIST_REMOVE(listener, of_machine);
+    listener->on_machine = NULL;
+}
+
 Machine *registry_add_machine(Registry *registry, MachineContext *context_consume, StoredOrigin kind, const char *source,
                               uid_t uid)
 {
@@ -376,6 +385,7 @@ Machine *registry_add_machine(Registry *registry, MachineContext *context_consum
         return NULL;
     }
     machine->context = TAKE_PTR(context);
+    LIST_INIT(&machine->listeners);
     LIST_INSERT_HEAD(&machine->origin->machines, machine, of_origin);
     machine->origin->machine_count++;
     registry->machine_count++;
@@ -407,6 +417,8 @@ int registry_change_machine(Registry *registry, Machine *machine, MachineContext
 void registry_remove_machine(Registry *registry, Machine *machine)
 {
     RB_REMOVE(MachinesByName, &registry->machines, machine);
+    while (!LIST_EMPTY(&machine->listeners))
+        listener_leave_machine(LIST_FIRST(&machine->listeners));
     LIST_REMOVE(machine, of_origin);
     machine->origin->machine_count--;
     registry_release_origin(registry, machine->origin);
@@ -417,6 +429,14 @@ void registry_remove_machine(Registry *registry, Machine *machine)
 }
 
 /* ---- listeners ---- */
+
+static void listener_append(Service *service, Listener *listener)
+{
+    listener->next = NULL;
+    listener->previous = service->listeners_end;
+    *service->listeners_end = listener;
+    service->listeners_end = &listener->next;
+}
 
 static char *copy_or_null(const char *text, bool *failed)
 {
@@ -457,12 +477,13 @@ Listener *registry_add_listener(Registry *registry, Service *service, const Plan
 
 void registry_take_listener(Registry *registry, Service *service, Listener *listener)
 {
-    Listener **end = &service->listeners;
-
-    while (*end)
-        end = &(*end)->next;
-    *end = listener;
+    listener_append(service, listener);
     listener->service = service;
+    Machine *machine = listener->machine ? registry_find_machine(registry, listener->machine) : NULL;
+    if (machine) {
+        listener->on_machine = machine;
+        LIST_INSERT_HEAD(&machine->listeners, listener, of_machine);
+    }
     free(listener->former_service);
     listener->former_service = NULL;
     RB_INSERT(ListenersByKey, &registry->listeners, listener);
@@ -471,12 +492,12 @@ void registry_take_listener(Registry *registry, Service *service, Listener *list
 
 void registry_remove_listener(Registry *registry, Listener *listener)
 {
-    Listener **at = &listener->service->listeners;
-
-    while (*at && *at != listener)
-        at = &(*at)->next;
-    if (*at)
-        *at = listener->next;
+    *listener->previous = listener->next;
+    if (listener->next)
+        listener->next->previous = listener->previous;
+    else
+        listener->service->listeners_end = listener->previous;
+    listener_leave_machine(listener);
     RB_REMOVE(ListenersByKey, &registry->listeners, listener);
     registry->listener_count--;
     listener->next = NULL;
@@ -486,21 +507,18 @@ void registry_remove_listener(Registry *registry, Listener *listener)
 
 void registry_order_listeners(Registry *registry, Service *service, const PlanWanted *wanted)
 {
-    Listener *ordered = NULL, **end = &ordered;
-
+    service->listeners = NULL;
+    service->listeners_end = &service->listeners;
     for (size_t i = 0; i < wanted->count; i++) {
         const PlanListener *want = &wanted->listeners[i];
         for (Listener *listener = registry_first_claim(registry, want->key); listener; listener = registry_next_claim(listener)) {
             if (listener->service != service || strcmp(listener->uri, want->uri) != 0 ||
                 !text_equal(listener->machine, want->machine))
                 continue;
-            *end = listener;
-            end = &listener->next;
+            listener_append(service, listener);
             break;
         }
     }
-    *end = NULL;
-    service->listeners = ordered;
 }
 
 void listener_free(Listener *listener)

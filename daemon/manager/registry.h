@@ -47,6 +47,9 @@ typedef enum ListenerState {
 struct Listener {
     RB_ENTRY(Listener) by_key;
     Listener *next;             /* of its service, in the order of its addresses */
+    Listener **previous;        /* what points to it there */
+    LIST_ENTRY(Listener) of_machine;
+    Machine *on_machine;        /* whose it is, where it is a machine's that is known */
     TAILQ_ENTRY(Listener) queue; /* in one of the manager's queues, by state */
     Service *service;     /* NULL: taken out, see former_service */
     char *former_service; /* whose it was; NULL where memory ran out */
@@ -83,6 +86,7 @@ struct Service {
     Origin *origin;
     uint64_t registered_at_us;
     Listener *listeners;
+    Listener **listeners_end;        /* where the next is put */
     char *rendered; /* for those who see no secrets; NULL: to be made */
     size_t rendered_size_bytes;
     uint64_t rendered_until_us; /* CLOCK_MONOTONIC; it tells of processes, whose names change: UINT64_MAX where it does not */
@@ -101,6 +105,7 @@ struct Service {
 struct Machine {
     RB_ENTRY(Machine) by_name;
     LIST_ENTRY(Machine) of_origin;
+    LIST_HEAD(, Listener) listeners; /* on its own transport */
     MachineContext *context;
     Origin *origin;
     uint64_t registered_at_us;

@@ -15,6 +15,7 @@ extern const char *const words_activation_mode[];
 
 #define SERVICE_BACKLOG_DEFAULT 128
 #define SERVICE_NAME_MAX_BYTES 64
+#define SERVICE_LISTEN_MAX 256
 
 #define SOCKET_FILE_FIELDS(F, T)                                                                                       \
     F(T, TEXT, user, "user", .format = &format_user, .max = 64, .example = "root",                                     \
@@ -108,7 +109,7 @@ extern const char *const words_activation_mode[];
       .fallback_json = "\"stream\"", .help = "The socket's type; hybrid and hyperkit know stream only.")               \
     F(T, CHOICE, enabled, "enabled", .example = "true", .fallback = "true", .fallback_json = "true",                   \
       .help = "A disabled service holds nothing, and conflicts with nothing but its name.")                            \
-    F(T, TEXTS, listen, "listen", .format = &format_listen, .max = 256, .example = "[\"vsock://:5140\"]",              \
+    F(T, TEXTS, listen, "listen", .format = &format_listen, .max = SERVICE_LISTEN_MAX, .example = "[\"vsock://:5140\"]",              \
       .fallback = "vsock://:PORT; nothing for a GUID that has no port",                                                \
       .help = "Where this host listens: vsock://[CID]:PORT, hybrid://PATH, hyperkit://DIR, unix://PATH, machine:NAME, " \
               "machine:* (each machine's own transport). An empty list: nothing is held here.")                        \
