@@ -134,7 +134,7 @@ $(B)/%.o: %.c $(B)/built-with
 $(B)/%.o: $(B)/%.c $(B)/built-with
 	$(compile)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
 .PHONY: all
 .PRECIOUS: $(B)/%.o
 .DELETE_ON_ERROR:

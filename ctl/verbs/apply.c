@@ -43,17 +43,28 @@ static const FilePlace *applied_find(const Applied *applied, const char *field, 
 /* What the daemon found wrong in a record, with the place that the record came from. false: it was something else. */
 static bool apply_tell_place(const Registry *registry, const Applied *applied)
 {
-    if (!text_equal(registry->refusal, "InvalidField"))
+    bool conflict = text_equal(registry->refusal, "Conflict");
+    if (!conflict && !text_equal(registry->refusal, "InvalidField"))
         return false;
     json_t *parameters = json_loads(registry->refusal_parameters, 0, NULL);
     const char *field = json_string_value(json_object_get(parameters, "field")), *rest;
     const char *reason = json_string_value(json_object_get(parameters, "reason"));
     const char *hint = json_string_value(json_object_get(parameters, "hint"));
-    const FilePlace *place = field && reason ? applied_find(applied, field, &rest) : NULL;
+    const char *value = json_string_value(json_object_get(parameters, "value"));
+    const char *holder = json_string_value(json_object_get(parameters, "holder"));
+    const char *origin = json_string_value(json_object_get(parameters, "origin"));
+    const char *since = json_string_value(json_object_get(parameters, "since"));
+    const FilePlace *place = field && (reason || (conflict && value && holder && origin && since))
+                                 ? applied_find(applied, field, &rest)
+                                 : NULL;
     _cleanup_(problems_release) Problems problems = {0};
 
     if (place) {
-        problems_add(&problems, rest, hint, "%s", reason);
+        if (conflict)
+            problems_add(&problems, rest, "choose another, or disable one of the two", "%s is held by %s (%s, since %s)", value,
+                         holder, origin, since);
+        else
+            problems_add(&problems, rest, hint, "%s", reason);
         load_locate(place->file, place->record, &problems, 0);
         ctl_tell_problems("apply", &problems);
         ctl_tell("apply", "mend it and apply again", "the daemon refused it, nothing was changed");

@@ -21,6 +21,7 @@ typedef struct Doctor {
     Output findings; /* with --json */
     size_t count;
     json_t *paths;  /* of unix listeners that the daemon holds or wants */
+    json_t *draining; /* addresses that were told of as draining, by their services */
     json_t *served; /* paths that somebody listens on; NULL: not looked yet */
     bool uses_vsock;
 } Doctor;
@@ -191,6 +192,8 @@ static int doctor_look_at_listener(Doctor *doctor, const char *name, const json_
     Address address;
     int r;
 
+    if (draining)
+        json_object_set_new(doctor->draining, uri, json_true());
     if (address_parse(uri, &address, &reason, &hint) != 0)
         return 0; /* a newer daemon's */
     if (address.transport->has_path && address.transport->listen_path(&address, &path) >= 0)
@@ -303,6 +306,22 @@ static int doctor_look_at_status(Doctor *doctor, const char *reply)
     return r;
 }
 
+/* What drains of services that are gone is nobody's in the list. */
+static int doctor_look_at_draining(Doctor *doctor, const char *reply)
+{
+    json_t *status = json_loads(reply, 0, NULL);
+    const json_t *draining = json_object_get(status, "draining");
+    int r = 0;
+
+    for (size_t i = 0; i < json_array_size(draining) && r >= 0; i++) {
+        const json_t *listener = json_array_get(draining, i);
+        if (!json_object_get(doctor->draining, member(listener, "address")))
+            r = doctor_look_at_listener(doctor, "a service that is gone", listener);
+    }
+    json_decref(status);
+    return r;
+}
+
 static int doctor_tell_no_daemon(Doctor *doctor, int answer)
 {
     const char *where = given_value(&doctor->ctl->given, "socket", getenv("HVSOCK_SOCKET"));
@@ -329,6 +348,8 @@ static int doctor_look(Doctor *doctor, Registry *registry)
     if (r == 0)
         r = registry->ops->list(registry, doctor_on_service, doctor);
     if (r == 0)
+        r = doctor_look_at_draining(doctor, status);
+    if (r == 0)
         r = registry->ops->list_machines(registry, doctor_on_machine, doctor);
     if (r == 0 && doctor->uses_vsock && !vsock_has_transport())
         r = doctor_find(doctor, "vsock", "modprobe vhost_vsock",
@@ -338,7 +359,7 @@ static int doctor_look(Doctor *doctor, Registry *registry)
 
 static int doctor_run(Ctl *ctl)
 {
-    Doctor doctor = {.ctl = ctl, .paths = json_object()};
+    Doctor doctor = {.ctl = ctl, .paths = json_object(), .draining = json_object()};
     Registry *registry;
 
     int r = output_open(&ctl->output, OUTPUT_JSON, NULL, NULL, NULL, &doctor.findings);
@@ -346,6 +367,7 @@ static int doctor_run(Ctl *ctl)
     if (r == 0)
         r = answer == 0 ? doctor_look(&doctor, registry) : doctor_tell_no_daemon(&doctor, answer);
     json_decref(doctor.paths);
+    json_decref(doctor.draining);
     json_decref(doctor.served);
     if (r == 0 && ctl->output.json)
         r = output_close(&doctor.findings);

@@ -259,6 +259,16 @@ void leases_free(Leases *leases)
     free(leases);
 }
 
+void leases_forget(Leases *leases, const char *service, pid_t pid)
+{
+    Process *process = RB_FIND(Processes, &leases->processes, &(Process){.pid = pid});
+    Entry key = {.holding = process ? holding_find(leases, service) : NULL, .process = process};
+    Entry *entry = key.holding ? RB_FIND(Entries, &leases->entries, &key) : NULL;
+
+    if (entry)
+        entry_end(leases, entry, false);
+}
+
 void leases_drop_service(Leases *leases, const char *service)
 {
     size_t count = 0;

@@ -40,5 +40,7 @@ bool leases_has(Leases *leases, const char *service, pid_t pid);
 /* The first lease of a service, the rest by next_of_service; NULL: none. */
 const Lease *leases_of_service(const Leases *leases, const char *service);
 size_t leases_count(const Leases *leases);
+/* This process has none of that service any more, and nobody is told: what was never handed out. */
+void leases_forget(Leases *leases, const char *service, pid_t pid);
 /* The service is gone: its leases end, and on_end is called. */
 void leases_drop_service(Leases *leases, const char *service);

@@ -151,23 +151,31 @@ static int make_lease(Manager *manager, const Caller *caller, int process_fd, Se
 static int make_leases(Manager *manager, const Caller *caller, char *const *names, Failure *failure)
 {
     _cleanup_(fd_closep) int process_fd = -1;
+    _cleanup_(freep) const char **new_ones = calloc(text_list_count(names) + 1, sizeof(*new_ones));
+    size_t made = 0;
 
+    if (!new_ones)
+        return -ENOMEM;
     for (size_t i = 0; names[i]; i++) {
         Service *service = registry_find_service(&manager->registry, names[i]);
+        bool had = leases_has(manager->leases, names[i], caller->credentials->pid);
         /* A process that asks again over the connection that it asked on before has nothing to prove. */
-        if (caller->credentials->has_lease && leases_has(manager->leases, names[i], caller->credentials->pid)) {
+        if (caller->credentials->has_lease && had) {
             mark_handed_out(service);
             continue;
         }
         if (process_fd < 0)
             process_fd = credentials_open_pidfd(caller->credentials);
-        if (process_fd == -ESRCH)
-            return failure_not_allowed(failure, names[i], "the process that connected has ended");
-        if (process_fd < 0)
-            return process_fd;
-        int r = make_lease(manager, caller, process_fd, service, failure);
-        if (r != 0)
+        int r = process_fd == -ESRCH ? failure_not_allowed(failure, names[i], "the process that connected has ended")
+                : process_fd < 0     ? process_fd
+                                     : make_lease(manager, caller, process_fd, service, failure);
+        if (r != 0) {
+            while (made > 0) /* all or none */
+                leases_forget(manager->leases, new_ones[--made], caller->credentials->pid);
             return r;
+        }
+        if (!had)
+            new_ones[made++] = names[i];
     }
     return 0;
 }

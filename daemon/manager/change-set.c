@@ -231,6 +231,7 @@ int manager_apply(Manager *manager, const Caller *caller, Document *document_con
         return r;
 
     changeset_init(&changes, manager);
+    changes.of_many = true;
     r = collect(&changes, caller, document, machines_given, set, prune, failure);
     if (r == 0) {
         r = changeset_check(&changes);

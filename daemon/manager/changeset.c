@@ -2,6 +2,7 @@
 /* A set of changes: collected, checked as a whole, then applied as a whole or not at all. Lives for one call, one reload. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/manager/internal.h"
@@ -373,15 +374,31 @@ int changeset_check(ChangeSet *set)
     return r < 0 ? r : set->conflict_count > 0 ? CHANGESET_CONFLICTS : 0;
 }
 
-int changeset_failure(const ChangeSet *set, int answer, Failure *failure)
+/* Where a change stands in a call of many: `services[2]`. */
+static void change_prefix(const ChangeSet *set, const Change *change, char prefix[static 32])
 {
+    if (set->of_many && change)
+        snprintf(prefix, 32, "%s[%u]", change->object == STORED_SERVICE ? "services" : "machines", change->index);
+}
+
+int changeset_failure(ChangeSet *set, int answer, Failure *failure)
+{
+    char prefix[32] = "";
+
     if (answer == CHANGESET_CONFLICTS) {
         const ChangeConflict *conflict = &set->conflicts[0];
-        return failure_conflict(failure, conflict->field, conflict->value, conflict->holder, conflict->origin,
-                                conflict->since_us);
+        _cleanup_(freep) char *field = NULL;
+        change_prefix(set, conflict->change, prefix);
+        if (asprintf(&field, "%s%s%s", prefix, prefix[0] ? "." : "", conflict->field) < 0)
+            return -ENOMEM;
+        return failure_conflict(failure, field, conflict->value, conflict->holder, conflict->origin, conflict->since_us);
     }
-    if (answer == CHANGESET_INVALID)
+    if (answer == CHANGESET_INVALID) {
+        change_prefix(set, set->invalid_change, prefix);
+        if (prefix[0])
+            problems_prefix(&set->invalid, 0, prefix);
         return failure_invalid_field(failure, &set->invalid);
+    }
     return failure_limit_reached(failure, "autoPorts", 0);
 }
 

@@ -119,6 +119,7 @@ struct ChangeSet {
     ChangeConflict *conflicts;
     size_t conflict_count;
     bool machines_change;
+    bool of_many; /* the call gave an array: fields are told with their place in it */
     bool applied;
 };
 
@@ -140,7 +141,7 @@ int changeset_apply(ChangeSet *set);
 /* A JSON array of Change. */
 int changeset_render(const ChangeSet *set, Buffer *text);
 /* check's answer as a failure of the call. */
-int changeset_failure(const ChangeSet *set, int answer, Failure *failure);
+int changeset_failure(ChangeSet *set, int answer, Failure *failure);
 
 /* claims.c: who claims an address */
 int changeset_find_conflicts(ChangeSet *set);

@@ -236,6 +236,22 @@ int manager_render_machine(Manager *manager, Machine *machine, Buffer *text)
     return text->failed ? -ENOMEM : 0;
 }
 
+/* Also of services that are gone. */
+static void render_draining(const Manager *manager, Buffer *text)
+{
+    const Listener *listener;
+    bool first = true;
+
+    buffer_append_text(text, ",\"draining\":[");
+    TAILQ_FOREACH(listener, &manager->draining, queue) {
+        if (!first)
+            buffer_append_char(text, ',');
+        render_listener(text, listener);
+        first = false;
+    }
+    buffer_append_char(text, ']');
+}
+
 static void render_folders(const Manager *manager, Buffer *text)
 {
     buffer_append_text(text, ",\"configuration\":[");
@@ -277,6 +293,7 @@ int manager_render_status(Manager *manager, Buffer *text)
         first = false;
     }
     buffer_append_char(text, ']');
+    render_draining(manager, text);
     render_folders(manager, text);
     buffer_append_char(text, '}');
     return text->failed ? -ENOMEM : 0;

@@ -4,7 +4,8 @@ CHECKS += check-golden
 # What is installed is in the tree, so that packagers need not run anything; check-golden tells when it is old.
 COMPLETIONS := bash>packaging/completion/hvsockctl.bash zsh>packaging/completion/_hvsockctl fish>packaging/completion/hvsockctl.fish
 
-check-golden: all
+check-golden: all $(B)/tests/unit/test-schema
+	$(Q)$(B)/tests/unit/test-schema --renew
 	$(Q)tests/golden/run $(B)
 
 golden: all

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 
-from hv.case import Case, Refused, known, wait_for
+from hv.case import Case, Refused, wait_for
 from test_listeners import connect
 
 HOLD = """
@@ -240,7 +240,6 @@ class Handout(Case):
         (listener,) = self.register("b", port=port)["runtime"]["listeners"]
         self.assertEqual((listener["state"], listener.get("holders")), ("waiting", [holder.pid]))
 
-    @known("leases of the names before the one that meets the limit stay")
     def test_all_or_none_at_the_limit(self):
         """A limit that is met at the second name leaves no lease on the first."""
         self.d.settings("limits: {leasesPerUser: 1}\n")
