@@ -76,6 +76,14 @@ static yaml_scalar_style_t text_style(const char *text)
     return YAML_DOUBLE_QUOTED_SCALAR_STYLE;
 }
 
+void yaml_append_text(const char *value, Buffer *text)
+{
+    if (text_can_be_plain(value))
+        buffer_append_text(text, value);
+    else
+        buffer_append_json(text, value); /* JSON's strings are YAML's double-quoted ones */
+}
+
 static int write_scalar(Writer *writer, const char *text, yaml_scalar_style_t style)
 {
     yaml_event_t event;

@@ -33,3 +33,5 @@ void yaml_locate(const char *file, Value root, Problems *problems, size_t first)
 /* A record as a block mapping, quoting what would otherwise be read as something else, by us or by other readers of YAML.
  * A file is a record of type Document or Settings. -ENOMEM. */
 int yaml_write_record(const RecordType *type, const void *record, RecordWriteFlags flags, Buffer *text);
+/* A text as a value on a line of its own: plain where no reader takes it for something else, else in double quotes. */
+void yaml_append_text(const char *value, Buffer *text);

@@ -100,19 +100,18 @@ static int paths_find(Ctl *ctl, bool check, Paths *paths)
     return r;
 }
 
-int files_load(Ctl *ctl, bool check, Problems *problems, Files *ret)
+static int files_load_found(const Paths *paths, bool check, Problems *problems, Files *ret)
 {
-    _cleanup_(paths_release) Paths paths = {0};
     _cleanup_(declared_freep) Declared *declared = NULL;
+    int r = 0;
 
-    int r = paths_find(ctl, check, &paths);
-    for (size_t i = 0; r >= 0 && paths.settings && paths.settings[i]; i++) {
+    for (size_t i = 0; r >= 0 && paths->settings && paths->settings[i]; i++) {
         Settings *settings = NULL;
-        r = load_settings(paths.settings[i], problems, &settings);
+        r = load_settings(paths->settings[i], problems, &settings);
         settings_free(settings);
     }
-    if (r >= 0 && paths.services)
-        r = load_paths((const char *const *)paths.services, paths.by_precedence, NULL, problems, &declared);
+    if (r >= 0 && paths->services)
+        r = load_paths((const char *const *)paths->services, paths->by_precedence, NULL, problems, &declared);
     if (r >= 0 && declared)
         r = load_check_conflicts(declared, problems);
     if (r >= 0 && declared && check)
@@ -122,9 +121,27 @@ int files_load(Ctl *ctl, bool check, Problems *problems, Files *ret)
     if (problems->failed)
         return -ENOMEM;
     problems_sort(problems);
-    ret->named = !paths.by_precedence;
+    ret->named = !paths->by_precedence;
     ret->declared = TAKE_PTR(declared);
     return problems->errors > 0 ? FILES_INVALID : 0;
+}
+
+int files_load(Ctl *ctl, bool check, Problems *problems, Files *ret)
+{
+    _cleanup_(paths_release) Paths paths = {0};
+    int r = paths_find(ctl, check, &paths);
+
+    return r < 0 ? r : files_load_found(&paths, check, problems, ret);
+}
+
+int files_load_paths(char *const *list, Problems *problems, Files *ret)
+{
+    _cleanup_(paths_release) Paths paths = {0};
+    int r = 0;
+
+    for (; *list && r >= 0; list++)
+        r = paths_add(&paths, *list, false);
+    return r < 0 ? r : files_load_found(&paths, false, problems, ret);
 }
 
 void files_release(Files *files)

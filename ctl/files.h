@@ -20,6 +20,8 @@ struct Files {
  * -errno. */
 enum { FILES_INVALID = 1 };
 int files_load(Ctl *ctl, bool check, Problems *problems, Files *ret);
+/* The same of paths that are no operands. */
+int files_load_paths(char *const *paths, Problems *problems, Files *ret);
 void files_release(Files *files);
 
 /* All records of one type, in the files' order; ended by NULL. The array is the caller's, the records are the files'.

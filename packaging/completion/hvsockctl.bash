@@ -44,7 +44,7 @@ _hvsockctl()
         case $prev in
         --socket) _hvsockctl_offer -f; return ;;
         esac
-        _hvsockctl_offer -W 'apply check completion diff disable doctor enable exec guid list machine register reload schema show status unregister version watch who --help --json --no-color --socket'
+        _hvsockctl_offer -W 'apply check completion diff disable doctor enable exec export guid import list machine register reload schema show status unregister version watch who --help --json --no-color --socket'
         ;;
     machine) _hvsockctl_offer -W 'add remove list' ;;
     'apply')
@@ -119,12 +119,36 @@ _hvsockctl()
         *) _hvsockctl_offer -W "$(_hvsockctl_ask list)" ;;
         esac
         ;;
+    'export')
+        case $prev in
+        --to) _hvsockctl_offer -W 'cloud-hypervisor env firecracker hcs hyperkit json libkrun openvmm powershell qemu reg systemd yaml'; return ;;
+        --from) _hvsockctl_offer -f; return ;;
+        --output) _hvsockctl_offer -f; return ;;
+        --machine) _hvsockctl_offer -W "$(_hvsockctl_ask machine list)"; return ;;
+        --previous) _hvsockctl_offer -f; return ;;
+        --socket) _hvsockctl_offer -f; return ;;
+        esac
+        case $cur in
+        -*) _hvsockctl_offer -W '--to --from --output --machine --previous --prune --help --json --no-color --socket' ;;
+        *) _hvsockctl_offer -W "$(_hvsockctl_ask list)" ;;
+        esac
+        ;;
     'guid')
         case $prev in
         --socket) _hvsockctl_offer -f; return ;;
         esac
         case $cur in
         -*) _hvsockctl_offer -W '--help --json --no-color --socket' ;;
+        esac
+        ;;
+    'import')
+        case $prev in
+        --set) return ;;
+        --socket) _hvsockctl_offer -f; return ;;
+        esac
+        case $cur in
+        -*) _hvsockctl_offer -W '--apply --set --in-box --help --json --no-color --socket' ;;
+        *) _hvsockctl_offer -f ;;
         esac
         ;;
     'list')
