@@ -8,6 +8,7 @@
 
 #include "schema/codec/complain.h"
 #include "schema/codec/record.h"
+#include "schema/codec/value-flat.h"
 
 static bool read_record(Reader *reader, const Place *place, const RecordType *type, Value value, void *record);
 
@@ -305,6 +306,10 @@ int record_read(const RecordType *type, Value value, Problems *problems, void **
 int record_read_json(const RecordType *type, const char *text, size_t size_bytes, Problems *problems, void **ret)
 {
     json_error_t error;
+    FlatObject flat;
+
+    if (flat_read(text, size_bytes, &flat))
+        return record_read(type, value_from_flat(&flat), problems, ret);
     json_t *json = json_loadb(text, size_bytes, JSON_REJECT_DUPLICATES, &error);
 
     if (!json) {
