@@ -9,7 +9,7 @@
 #include "schema/base/text.h"
 #include "schema/model/service.h"
 
-#define EXPORT_TEXT_BYTES (64u * 1024)
+#define EXPORT_TEXT_BYTES (256u * 1024)
 
 const ExportTarget *export_target_find(const char *name)
 {
@@ -271,9 +271,15 @@ int export_machine_address(Export *export, const ServiceContext *service, const 
         r = machine_address(machine, service, ret);
     if (r == 0 && ret->transport)
         r = reaches_machine(export, service, ret, &reached);
-    if (r == 0 && reached && (!only || ret->transport == only))
+    bool ports_only = only && !export->target->knows_guids && !ret->has_port;
+    if (r == 0 && reached && (!only || ret->transport == only) && !ports_only)
         return 0;
+    reached &= ret->transport == only;
     address_release(ret);
+    if (r == 0 && reached) {
+        export_leave_out(export, "guid", "a port would be right", "%s knows ports alone", export->target->name);
+        return 0;
+    }
     /* Those of other machines are no news, where all services were asked for. */
     if (r == 0 && export->options.named && !service_is_enabled(service))
         export_leave_out(export, "enabled", "hvsockctl enable would be right", "it is disabled");

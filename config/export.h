@@ -38,6 +38,8 @@ struct ExportTarget {
     const char *help;      /* one sentence */
     bool needs_machine;    /* --machine */
     bool takes_machine;
+    bool knows_guids;      /* a VMM's: services without a port are reached, too */
+    bool verbatim;         /* the services as they are, so that what enable and disable say is not of them */
     bool has_files;        /* several: --output is a folder */
     bool one_guid;         /* one service a GUID, and each has one: export_guid */
     bool prunes;

@@ -7,22 +7,33 @@
 
 #include "config/index.h"
 
-/* Seeded by where the table lies, so that nobody writes a file of which all names meet. */
+/* Seeded by where the table lies, so that nobody writes a file of which all names meet. A key's first four bytes are added at the
+ * end: of a GUID they are the port, and ports that follow each other lie side by side. */
 static uint32_t index_hash(const Index *index, const void *key, size_t size_bytes)
 {
     const unsigned char *bytes = key;
+    uint32_t first = 0;
+    if (size_bytes >= 16) {
+        first = (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+        first += first >> 18;
+        bytes += 4;
+        size_bytes -= 4;
+    }
     uint64_t hash = (uint64_t)(uintptr_t)index * 0x9e3779b97f4a7c15 + size_bytes;
 
     while (size_bytes > 0) {
         uint64_t word = 0;
         size_t size = size_bytes < 8 ? size_bytes : 8;
-        memcpy(&word, bytes, size);
+        if (size == 8)
+            memcpy(&word, bytes, 8);
+        else
+            memcpy(&word, bytes, size);
         hash = (hash ^ word) * 0xff51afd7ed558ccd;
         hash ^= hash >> 32;
         bytes += size;
         size_bytes -= size;
     }
-    return (uint32_t)(hash ^ hash >> 29);
+    return (uint32_t)(hash ^ hash >> 29) + first;
 }
 
 static struct IndexEntry *index_find(const Index *index, const void *key, size_t size_bytes, uint32_t hash)

@@ -126,7 +126,7 @@ int windows_service_guid(const ServiceContext *service, Problems *problems, Guid
         problems_add(problems, "guid", "a GUID of its own would be right", "this GUID is that of Windows' own \"%s\"", windows);
     if (service_port(service, &port) && port > WINDOWS_PORT_MAX)
         problems_add(problems, service->port.set ? "port" : "guid", "a port up to 2147483647 would be right",
-                     "over Hyper-V nobody can reach a port from 2147483648 (0x80000000) on: it is %u", port);
+                     "over Hyper-V nobody can reach a port from 0x80000000 on, and it is %u", port);
     if (service_type(service) != SERVICE_STREAM)
         problems_add(problems, "type", "stream would be right", "Hyper-V sockets are streams alone");
     if (!text_is_printable(windows_element_name(service)))

@@ -26,6 +26,7 @@ static int json_end(Export *export)
 const ExportTarget export_json = {
     .name = "json",
     .help = "The services as JSON, which apply can read.",
+    .verbatim = true,
     .begin = json_begin,
     .add = json_add,
     .end = json_end,

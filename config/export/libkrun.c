@@ -2,10 +2,9 @@
 /* libkrun: a call a port, in C. krun_add_vsock_port2 with listen = false: a guest that connects to the port reaches the socket at
  * the path, where we listen. libkrun.h. */
 
-#include <string.h>
+#include <errno.h>
 
 #include "config/export.h"
-#include "schema/base/text.h"
 
 /* A string literal; `??` would begin a trigraph to some compilers. */
 static void append_literal(Buffer *text, const char *value)
@@ -33,18 +32,17 @@ static int libkrun_add(Export *export, const ServiceContext *service, const Guid
     int r = export_machine_address(export, service, &transport_hybrid, &address);
     if (r < 0 || !address.transport)
         return r;
-    if (address.has_port)
-        r = address.transport->listen_path(&address, &path);
-    else
-        export_leave_out(export, "guid", "a port would be right", "libkrun knows ports alone");
-    if (r == 0 && path) {
+    r = address.transport->listen_path(&address, &path);
+    if (r == 0) {
         buffer_printf(&export->text, "krun_add_vsock_port2(ctx, %u, ", address.port);
         append_literal(&export->text, path);
         buffer_printf(&export->text, ", false); /* %s */\n", service->name);
         export->count++;
     }
+    if (r == -EINVAL)
+        problems_add(export->problems, NULL, "a shorter path of the machine's would be right", "its socket's path is no good path");
     address_release(&address);
-    return r;
+    return r == -EINVAL ? 0 : r;
 }
 
 const ExportTarget export_libkrun = {

@@ -23,6 +23,7 @@ const ExportTarget export_openvmm = {
     .name = "openvmm",
     .help = "The option --vmbus-vsock-path of OpenVMM.",
     .needs_machine = true,
+    .knows_guids = true,
     .begin = openvmm_begin,
     .add = openvmm_add,
 };

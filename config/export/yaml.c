@@ -38,6 +38,7 @@ static int yaml_end(Export *export)
 const ExportTarget export_yaml = {
     .name = "yaml",
     .help = "The services as YAML, which apply can read.",
+    .verbatim = true,
     .add = yaml_add,
     .end = yaml_end,
 };

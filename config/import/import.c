@@ -20,13 +20,24 @@ static void tell(const Import *import, const WindowsKey *key, Problem *problem)
 
 /* ---- names ---- */
 
-/* `Easy GPU share "ssh"` -> easy-gpu-share-ssh, at most size_max bytes; "" where nothing is left. */
+/* U+00C0 to U+017F, without what is above and below them. */
+static const char letters[] = "aaaaaaaceeeeiiiidnooooo-ouuuuyts"
+                              "aaaaaaaceeeeiiiidnooooo-ouuuuyty"
+                              "aaaaaaccccccccddddeeeeeeeeeegggg"
+                              "gggghhhhiiiiiiiiiiiijjkkklllllll"
+                              "lllnnnnnnnnnoooooooorrrrrrssssss"
+                              "ssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
+_Static_assert(sizeof(letters) == 0x180 - 0xc0 + 1, "one a character");
+
+/* `Easy GPU share "ssh"` -> easy-gpu-share-ssh, at most size_max bytes; "" where nothing is left. text is UTF-8. */
 static void slug(const char *text, size_t size_max, char *name)
 {
     size_t size = 0;
 
     for (; *text && size < size_max; text++) {
         char c = *text >= 'A' && *text <= 'Z' ? (char)(*text - 'A' + 'a') : *text;
+        if ((unsigned char)c >= 0xc3 && (unsigned char)c <= 0xc5)
+            c = letters[((c & 0x1f) << 6 | (*++text & 0x3f)) - 0xc0];
         bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
         bool joint = c == '.' || c == '_';
         if (plain || (joint && size > 0))

@@ -201,19 +201,17 @@ static int hex_digit(char c)
     return at ? (int)(at - digits) : -1;
 }
 
-/* `77,00,65` -> bytes. */
+/* `77,00,65` -> bytes. Windows writes two digits for each: one alone is what a cut has left. */
 static bool take_hex(const char *at, const char *end, Buffer *bytes)
 {
-    while (at < end && !is_rest(at, end)) {
-        while (at < end && is_blank(*at))
+    while (!is_rest(at, end)) {
+        while (is_blank(*at))
             at++;
-        int high = at < end ? hex_digit(*at++) : -1;
-        int low = high < 0 ? -1 : at < end ? hex_digit(*at) : -1;
-        if (high < 0)
+        int high = hex_digit(*at++);
+        int low = high < 0 || at == end ? -1 : hex_digit(*at++);
+        if (low < 0)
             return false;
-        if (low >= 0)
-            at++;
-        buffer_append_char(bytes, (char)(low < 0 ? high : high << 4 | low));
+        buffer_append_char(bytes, (char)(high << 4 | low));
         while (at < end && is_blank(*at))
             at++;
         if (at < end && *at == ',')
@@ -224,7 +222,7 @@ static bool take_hex(const char *at, const char *end, Buffer *bytes)
     return true;
 }
 
-/* What a string ends with is not of it. */
+/* What a string ends with is not of it; one that does not end was cut. */
 static void value_set_bytes(RegLines *lines, int value, const Buffer *bytes)
 {
     const char *data = bytes->data ? bytes->data : "";
@@ -235,12 +233,15 @@ static void value_set_bytes(RegLines *lines, int value, const Buffer *bytes)
         buffer_append(&text, data, bytes->size_bytes);
     else if (!broken)
         utf16_decode((const uint8_t *)data, bytes->size_bytes, true, &text, &broken);
-    if (text.size_bytes > 0)
-        text.size_bytes = strnlen(text.data, text.size_bytes);
+    size_t size = text.size_bytes > 0 ? strnlen(text.data, text.size_bytes) : 0;
+    bool ends = size < text.size_bytes || bytes->size_bytes == 0;
+    text.size_bytes = size;
     if (text.failed)
         lines->problems->failed = true;
-    else if (broken || !text_is_utf8(text.size_bytes > 0 ? text.data : "", text.size_bytes, NULL))
+    else if (broken || !text_is_utf8(size > 0 ? text.data : "", size, NULL))
         value_wrong(lines, value, hint_hex, "is no text: its bytes are cut, or no UTF-16");
+    else if (!ends)
+        value_wrong(lines, value, hint_hex, "is cut: a string ends with a zero");
     else
         value_set(lines, value, &text);
     buffer_release(&text);

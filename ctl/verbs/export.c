@@ -147,12 +147,27 @@ static int run_add(ExportRun *run, const ServiceContext *service, const FilePlac
     return 0;
 }
 
+/* hvsockctl enable and disable are stronger than what the service says of itself. */
+static void read_enabled(const char *json, size_t size_bytes, ServiceContext *service)
+{
+    static const char disabled[] = "\"disabled\"";
+    const char *state;
+
+    if (json_member(json, size_bytes, "runtime", &json, &size_bytes) && json_member(json, size_bytes, "state", &state, &size_bytes))
+        service->enabled = size_bytes == strlen(disabled) && memcmp(state, disabled, size_bytes) == 0 ? NO : YES;
+}
+
 static int on_service(const char *json, size_t size_bytes, void *userdata)
 {
     _cleanup_(service_context_freep) ServiceContext *service = NULL;
+    ExportRun *run = userdata;
     int r = read_context(&record_type_ServiceContext, json, size_bytes, (void **)&service);
 
-    return r < 0 ? r : run_add(userdata, service, NULL);
+    if (r < 0)
+        return r;
+    if (!run->target->verbatim)
+        read_enabled(json, size_bytes, service);
+    return run_add(run, service, NULL);
 }
 
 /* Every name once. */

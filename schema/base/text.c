@@ -112,6 +112,8 @@ bool text_is_utf8(const char *text, size_t size_bytes, size_t *ret_offset)
 bool text_is_printable(const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c >= 0x20 && *c < 0x7f)
+            continue;
         if (*c < 0x20 || *c == 0x7f)
             return false;
         if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)

@@ -109,7 +109,7 @@ int main(int argc, char **argv)
         void (*run)(void);
     } parts[] = {
         {"calls", bench_calls}, {"process", bench_process}, {"registers", bench_registers},
-        {"start", bench_start}, {"list", bench_list},       {"reload", bench_reload},
+        {"start", bench_start}, {"list", bench_list},       {"reload", bench_reload}, {"export", bench_export},
     };
     struct rlimit files;
 
