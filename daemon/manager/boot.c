@@ -244,7 +244,10 @@ int manager_rebuild(Manager *manager)
     /* The files are compared with the store anew at the next reload. */
     declared_free(manager->declared);
     manager->declared = NULL;
-    int r = manager_load(manager);
+    /* So are settings: where the store has none yet, there were none. */
+    int r = manager->store_refuses ? 0 : manager_set_settings(manager, record_new(&record_type_Settings));
+    if (r == 0)
+        r = manager_load(manager);
     give_back(manager, &held);
     if (r == 0)
         r = manager_plan_everything(manager);

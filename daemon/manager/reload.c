@@ -14,6 +14,7 @@ typedef struct Reload {
     Manager *manager;
     Declared *declared;
     Settings *settings;
+    Settings *settings_before; /* where others are in force while the files are compared */
     Problems problems;
     ChangeSet changes;
     const char **names; /* of all records of changed files, sorted: kind letter and name */
@@ -23,6 +24,9 @@ typedef struct Reload {
 
 static void reload_release(Reload *reload)
 {
+    /* Not taken over: those that were before are in force again. */
+    if (reload->settings_before && manager_set_settings(reload->manager, TAKE_PTR(reload->settings_before)) < 0)
+        log_error("the settings of files that were not taken over stay in force: %s", strerror(ENOMEM));
     changeset_release(&reload->changes);
     declared_free(reload->declared);
     settings_free(reload->settings);
@@ -73,6 +77,23 @@ _printf_(6, 7) static void reload_problem(Reload *reload, const DeclaredFile *fi
     problems_add(&reload->problems, field, hint, "%s", text);
     free(text);
     load_locate(file, record, &reload->problems, first);
+}
+
+/* Services are judged by the settings that come with them. */
+static int reload_try_settings(Reload *reload)
+{
+    Manager *manager = reload->manager;
+    _cleanup_(settings_freep) Settings *before = NULL;
+
+    /* The same again: users and groups may have come meanwhile whose names were nobody's. */
+    if (record_equal(&record_type_Settings, manager->settings_given, reload->settings))
+        return manager_set_settings(manager, TAKE_PTR(reload->settings));
+    int r = record_copy(&record_type_Settings, manager->settings_given, (void **)&before);
+    if (r == 0)
+        r = manager_set_settings(manager, TAKE_PTR(reload->settings));
+    if (r == 0)
+        reload->settings_before = TAKE_PTR(before);
+    return r;
 }
 
 /* ---- what has changed ---- */
@@ -287,9 +308,7 @@ static int reload_store_settings(Reload *reload)
     Buffer json = {0};
     char *text;
 
-    if (manager->settings_given && record_equal(&record_type_Settings, manager->settings_given, reload->settings))
-        return 0;
-    record_write_json(&record_type_Settings, reload->settings, RECORD_WRITE_ALL, &json);
+    record_write_json(&record_type_Settings, manager->settings_given, RECORD_WRITE_ALL, &json);
     int r = buffer_take(&json, &text, NULL);
     if (r < 0)
         return r;
@@ -302,22 +321,20 @@ static int reload_store_settings(Reload *reload)
                                       .registered_at_us = time_now_us(),
                                   });
     free(text);
-    return r == 0 ? 1 : r;
+    return r;
 }
 
 static int reload_take_over(Reload *reload, Failure *failure)
 {
     Manager *manager = reload->manager;
-    int r = 0, settings_changed = 0;
 
     /* A registry that cannot be changed serves what the files say all the same; it is only not kept. */
-    if (!manager->store_refuses && (settings_changed = reload_store_settings(reload)) < 0)
-        r = settings_changed;
-    if (r == 0 && (settings_changed > 0 || manager->store_refuses))
-        r = manager_set_settings(manager, TAKE_PTR(reload->settings));
+    bool keeps_settings = reload->settings_before && !manager->store_refuses;
+    int r = keeps_settings ? reload_store_settings(reload) : 0;
     if (r < 0)
         return r;
-    manager->staged |= settings_changed > 0;
+    manager->staged |= keeps_settings;
+    settings_free(TAKE_PTR(reload->settings_before));
     if (reload->changes.count > 0) {
         r = changeset_commit(&reload->changes, failure);
         if (r != 0)
@@ -335,10 +352,14 @@ int manager_load_files(Manager *manager, Buffer *ret_changes, Failure *failure)
 
     changeset_init(&reload.changes, manager);
     r = reload_read(&reload);
-    if (r == 0 && reload.problems.errors == 0)
-        r = reload_compare(&reload);
-    if (r == 0 && reload.problems.errors == 0)
-        r = reload_check(&reload);
+    if (r == 0 && reload.problems.errors == 0) {
+        /* A name that somebody else has does not hide whose the ports are: all errors are told at once. */
+        r = reload_try_settings(&reload);
+        if (r == 0)
+            r = reload_compare(&reload);
+        if (r == 0)
+            r = reload_check(&reload);
+    }
     if (r < 0)
         return r;
     problems_sort(&reload.problems);

@@ -131,6 +131,13 @@ class Files(Case):
         with self.refuses("InvalidConfiguration") as caught:
             self.c.call("Reload")
         self.assertIn("mine", caught.exception.parameters["messages"][0])
+        # Every one is told: a name that is another's does not hide whose a port is.
+        self.d.file("b", f"services:\n  - {{name: mine, port: {self.other}}}\n")
+        with self.refuses("InvalidConfiguration") as caught:
+            self.c.call("Reload")
+        messages = caught.exception.parameters["messages"]
+        self.assertIn("a.yaml:2:", messages[0])
+        self.assertIn("b.yaml:2:", messages[1])
         self.assertEqual(self.names(), ["mine"])
 
     def test_bad_at_first_start(self):
@@ -155,6 +162,25 @@ class Files(Case):
         self.c = self.client(self.d)
         self.assertEqual(self.names(), ["a"])
         self.assertTrue(self.c.call("Status")["errors"])
+
+    def test_settings_and_files(self):
+        """Services are judged by the settings that come with them; settings that came with a bad file are not in force."""
+        self.start()
+        first = self.d.port()
+        self.d.settings(f"autoPorts: {first}-{first + 9}\nlimits: {{machines: 1}}\n")
+        bad = self.d.file("a", f"services:\n  - {{name: a, autoPort: true}}\n  - {{name: b, port: {self.port}}}\n")
+        self.c.call("Register", service={"name": "mine", "port": self.port})
+        with self.refuses("InvalidConfiguration"):
+            self.c.call("Reload")
+        self.c.call("AddMachine", machine={"name": "web1", "cid": 4711})
+        self.c.call("AddMachine", machine={"name": "web2", "cid": 4712})
+        port = self.c.call("Register", service={"name": "auto", "autoPort": True})["service"]["context"]["port"]
+        self.assertNotIn(port, range(first, first + 10))
+        bad.write_text("services:\n  - {name: a, autoPort: true}\n")
+        self.c.call("Reload")
+        self.assertIn(self.c.call("Describe", name="a")["service"]["context"]["port"], range(first, first + 10))
+        with self.refuses("LimitReached"):
+            self.c.call("AddMachine", machine={"name": "web3", "cid": 4713})
 
     def test_mask_and_names(self):
         """A link to /dev/null masks; what does not end in .yaml, and what begins with a dot, is not read."""

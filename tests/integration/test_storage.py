@@ -204,6 +204,7 @@ class Storage(Case):
         if os.getuid() != 0:
             self.skipTest("mounts a small file system: needs root")
         daemon = self.daemon(start=False, leave=True)
+        (daemon.config / "hvsockd.yaml").unlink()
         done = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "tmpfs", daemon.state], stderr=subprocess.PIPE, text=True
         )
@@ -232,6 +233,19 @@ class Storage(Case):
             self.assertTrue(answered)
             names = [s["context"]["name"] for s in client.list()]
             self.assertEqual(sorted(names), sorted(answered))
+            # A reload that could not be kept changed nothing, settings included.
+            for count in (1, 2):
+                text = "x" * 1000
+                daemon.file(
+                    "a", {"services": [{"name": f"d{i}", "listen": [], "port": i, "labels": {"a": text}} for i in range(60)]}
+                )
+                daemon.settings(f"limits: {{servicesPerUser: {count}}}\nadministrators: {{users: [65534]}}\n")
+                with self.refuses("StorageFailed"):
+                    client.call("Reload")
+                with self.refuses("NotAllowed"):
+                    self.as_user(65534, lambda: daemon.client().call("RemoveMachine", name="none"))
+            daemon.file("a", None)
+            (daemon.config / "hvsockd.yaml").unlink()
             # Reads go on, and a restart finds all that was answered.
             client.close()
             daemon.kill()
