@@ -8,7 +8,7 @@
 
 #include "schema/codec/complain.h"
 #include "schema/codec/record.h"
-#include "schema/codec/value-flat.h"
+#include "schema/codec/value-quick.h"
 
 static bool read_record(Reader *reader, const Place *place, const RecordType *type, Value value, void *record);
 
@@ -306,10 +306,10 @@ int record_read(const RecordType *type, Value value, Problems *problems, void **
 int record_read_json(const RecordType *type, const char *text, size_t size_bytes, Problems *problems, void **ret)
 {
     json_error_t error;
-    FlatObject flat;
+    QuickTree quick;
 
-    if (flat_read(text, size_bytes, &flat))
-        return record_read(type, value_from_flat(&flat), problems, ret);
+    if (quick_read(text, size_bytes, &quick))
+        return record_read(type, value_from_quick(&quick), problems, ret);
     json_t *json = json_loadb(text, size_bytes, JSON_REJECT_DUPLICATES, &error);
 
     if (!json) {
