@@ -35,31 +35,10 @@ static int origin_compare(const Origin *a, const Origin *b)
     return order;
 }
 
-static int listener_compare(const Listener *a, const Listener *b)
-{
-    int order = strcmp(a->key, b->key);
-
-    /* The address of the object keeps several claims of one key apart; NULL, in searches, comes first. */
-    return order ? order : (a->service > b->service) - (a->service < b->service) ?: (a > b) - (a < b);
-}
-
-static int auto_port_compare_names(const AutoPort *a, const AutoPort *b)
-{
-    return strcmp(a->name, b->name);
-}
-
-static int auto_port_compare_ports(const AutoPort *a, const AutoPort *b)
-{
-    return (a->port > b->port) - (a->port < b->port);
-}
-
 RB_GENERATE_INTERNAL(ServicesByName, Service, by_name, service_compare_names, _unused_ static)
 RB_GENERATE_INTERNAL(ServicesByGuid, Service, by_guid, service_compare_guids, _unused_ static)
 RB_GENERATE_INTERNAL(MachinesByName, Machine, by_name, machine_compare_names, _unused_ static)
 RB_GENERATE_INTERNAL(OriginsByIdentity, Origin, by_identity, origin_compare, _unused_ static)
-RB_GENERATE_INTERNAL(ListenersByKey, Listener, by_key, listener_compare, _unused_ static)
-RB_GENERATE_INTERNAL(AutoPortsByName, AutoPort, by_name, auto_port_compare_names, _unused_ static)
-RB_GENERATE_INTERNAL(AutoPortsByPort, AutoPort, by_port, auto_port_compare_ports, _unused_ static)
 
 void registry_init(Registry *registry)
 {
@@ -162,21 +141,6 @@ Origin *registry_find_set(Registry *registry, const char *set)
     Origin *origin = RB_NFIND(OriginsByIdentity, &registry->origins, &key);
 
     return origin && origin->kind == STORED_APPLY && strcmp(origin->source, set) == 0 ? origin : NULL;
-}
-
-Listener *registry_first_claim(Registry *registry, const char *key_text)
-{
-    Listener key = {.key = (char *)(uintptr_t)key_text};
-    Listener *listener = RB_NFIND(ListenersByKey, &registry->listeners, &key);
-
-    return listener && strcmp(listener->key, key_text) == 0 ? listener : NULL;
-}
-
-Listener *registry_next_claim(Listener *listener)
-{
-    Listener *next = ListenersByKey_RB_NEXT(listener);
-
-    return next && strcmp(next->key, listener->key) == 0 ? next : NULL;
 }
 
 /* ---- origins ---- */
@@ -363,14 +327,6 @@ bool service_effectively_enabled(const Service *service)
 
 /* ---- machines ---- */
 
-static void listener_leave_machine(Listener *listener)
-{
-    if (!listener->on_machine)
-        return;
-    LIST_REMOVE(listener, of_machine);
-    listener->on_machine = NULL;
-}
-
 Machine *registry_add_machine(Registry *registry, MachineContext *context_consume, StoredOrigin kind, const char *source,
                               uid_t uid)
 {
@@ -426,165 +382,4 @@ void registry_remove_machine(Registry *registry, Machine *machine)
     sd_event_source_disable_unref(machine->ephemeral_source);
     machine_context_free(machine->context);
     free(machine);
-}
-
-/* ---- listeners ---- */
-
-static void listener_append(Service *service, Listener *listener)
-{
-    listener->next = NULL;
-    listener->previous = service->listeners_end;
-    *service->listeners_end = listener;
-    service->listeners_end = &listener->next;
-}
-
-static char *copy_or_null(const char *text, bool *failed)
-{
-    char *copy = text ? strdup(text) : NULL;
-
-    if (text && !copy)
-        *failed = true;
-    return copy;
-}
-
-Listener *registry_add_listener(Registry *registry, Service *service, const PlanListener *wanted)
-{
-    Listener *listener = calloc(1, sizeof(*listener));
-    bool failed = false;
-
-    if (!listener)
-        return NULL;
-    *listener = (Listener){
-        .service = service,
-        .uri = copy_or_null(wanted->uri, &failed),
-        .key = copy_or_null(wanted->key, &failed),
-        .machine = copy_or_null(wanted->machine, &failed),
-        .user = copy_or_null(wanted->user, &failed),
-        .group = copy_or_null(wanted->group, &failed),
-        .mode = copy_or_null(wanted->mode, &failed),
-        .backlog = wanted->backlog,
-        .type = (uint8_t)wanted->type,
-        .wildcard = wanted->wildcard,
-        .fd = -1,
-    };
-    if (failed) {
-        listener_free(listener);
-        return NULL;
-    }
-    registry_take_listener(registry, service, listener);
-    return listener;
-}
-
-void registry_take_listener(Registry *registry, Service *service, Listener *listener)
-{
-    listener_append(service, listener);
-    listener->service = service;
-    Machine *machine = listener->machine ? registry_find_machine(registry, listener->machine) : NULL;
-    if (machine) {
-        listener->on_machine = machine;
-        LIST_INSERT_HEAD(&machine->listeners, listener, of_machine);
-    }
-    free(listener->former_service);
-    listener->former_service = NULL;
-    RB_INSERT(ListenersByKey, &registry->listeners, listener);
-    registry->listener_count++;
-}
-
-void registry_remove_listener(Registry *registry, Listener *listener)
-{
-    *listener->previous = listener->next;
-    if (listener->next)
-        listener->next->previous = listener->previous;
-    else
-        listener->service->listeners_end = listener->previous;
-    listener_leave_machine(listener);
-    RB_REMOVE(ListenersByKey, &registry->listeners, listener);
-    registry->listener_count--;
-    listener->next = NULL;
-    listener->former_service = strdup(listener->service->context->name);
-    listener->service = NULL;
-}
-
-void registry_order_listeners(Registry *registry, Service *service, const PlanWanted *wanted)
-{
-    service->listeners = NULL;
-    service->listeners_end = &service->listeners;
-    for (size_t i = 0; i < wanted->count; i++) {
-        const PlanListener *want = &wanted->listeners[i];
-        for (Listener *listener = registry_first_claim(registry, want->key); listener; listener = registry_next_claim(listener)) {
-            if (listener->service != service || strcmp(listener->uri, want->uri) != 0 ||
-                !text_equal(listener->machine, want->machine))
-                continue;
-            listener_append(service, listener);
-            break;
-        }
-    }
-}
-
-void listener_free(Listener *listener)
-{
-    if (!listener)
-        return;
-    fd_close(listener->fd);
-    free(listener->uri);
-    free(listener->key);
-    free(listener->machine);
-    free(listener->user);
-    free(listener->group);
-    free(listener->mode);
-    free(listener->reason);
-    free(listener->watch_path);
-    free(listener->holders);
-    free(listener->path);
-    free(listener->former_service);
-    free(listener);
-}
-
-/* ---- ports that autoPort chose ---- */
-
-AutoPort *registry_find_auto_port(Registry *registry, const char *name)
-{
-    AutoPort key = {.name = (char *)(uintptr_t)name};
-
-    return RB_FIND(AutoPortsByName, &registry->auto_ports, &key);
-}
-
-AutoPort *registry_find_auto_port_by_port(Registry *registry, uint32_t port)
-{
-    AutoPort key = {.port = port};
-
-    return RB_FIND(AutoPortsByPort, &registry->auto_ports_by_port, &key);
-}
-
-int registry_put_auto_port(Registry *registry, const char *name, uint32_t port)
-{
-    AutoPort *other = registry_find_auto_port_by_port(registry, port);
-    AutoPort *mine = registry_find_auto_port(registry, name);
-
-    if (other && other == mine)
-        return 0;
-    AutoPort *auto_port = calloc(1, sizeof(*auto_port));
-    if (!auto_port)
-        return -ENOMEM;
-    auto_port->name = strdup(name);
-    auto_port->port = port;
-    if (!auto_port->name) {
-        free(auto_port);
-        return -ENOMEM;
-    }
-    if (other)
-        registry_remove_auto_port(registry, other);
-    if (mine)
-        registry_remove_auto_port(registry, mine);
-    RB_INSERT(AutoPortsByName, &registry->auto_ports, auto_port);
-    RB_INSERT(AutoPortsByPort, &registry->auto_ports_by_port, auto_port);
-    return 0;
-}
-
-void registry_remove_auto_port(Registry *registry, AutoPort *auto_port)
-{
-    RB_REMOVE(AutoPortsByName, &registry->auto_ports, auto_port);
-    RB_REMOVE(AutoPortsByPort, &registry->auto_ports_by_port, auto_port);
-    free(auto_port->name);
-    free(auto_port);
 }

@@ -185,6 +185,8 @@ void registry_take_listener(Registry *registry, Service *service, Listener *list
 /* Out of its service and the tree; the caller owns it, for listener_free. */
 void registry_remove_listener(Registry *registry, Listener *listener);
 void listener_free(Listener *listener);
+/* Its machine is gone, or it is. */
+void listener_leave_machine(Listener *listener);
 /* Puts a service's listeners into the order of what was wanted. */
 void registry_order_listeners(Registry *registry, Service *service, const PlanWanted *wanted);
 
