@@ -147,3 +147,13 @@ int ctl_ephemeral_pid(const Ctl *ctl, pid_t *ret)
     *ret = (pid_t)pid;
     return 0;
 }
+
+int ctl_become(const Ctl *ctl)
+{
+    fflush(stdout);
+    execvp(ctl->given.command[0], ctl->given.command);
+    int error = errno;
+    ctl_tell(ctl->given.command[0], error == ENOENT ? "give its path, or look at PATH" : NULL, "cannot be started: %s",
+             strerror(error));
+    return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}

@@ -47,6 +47,9 @@ int ctl_each_name(Ctl *ctl, int (*call)(Registry *registry, const char *name, ch
 /* A member of a reply; false where the daemon left it out. */
 bool ctl_reply_member(const char *reply, const char *key, const char **ret_value, size_t *ret_size_bytes);
 
+/* This process is the command from here on; an ExitStatus where it cannot be (told). */
+int ctl_become(const Ctl *ctl);
+
 /* The process that --ephemeral ties a record to, 0 without it. An ExitStatus where it makes no sense (told). */
 int ctl_ephemeral_pid(const Ctl *ctl, pid_t *ret);
 #define OPTIONS_EPHEMERAL                                                                                              \

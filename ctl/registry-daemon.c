@@ -163,6 +163,16 @@ static void parameter_append(Buffer *parameters, const char *key, const char *va
     buffer_append_json(parameters, value);
 }
 
+static int daemon_find_machine(Registry *registry, const char *name, RegistryVisitor on_machine, void *userdata)
+{
+    Buffer parameters = {0};
+
+    buffer_append_char(&parameters, '{');
+    parameter_append(&parameters, "name", name);
+    buffer_append_char(&parameters, '}');
+    return daemon_sequence(registry, "ListMachines", &parameters, "machine", on_machine, userdata);
+}
+
 static int daemon_lookup(Registry *registry, const RegistryQuery *query, RegistryVisitor on_service, void *userdata)
 {
     Buffer parameters = {0};
@@ -299,6 +309,7 @@ const RegistryOps registry_daemon = {
     .list = daemon_list,
     .lookup = daemon_lookup,
     .list_machines = daemon_list_machines,
+    .find_machine = daemon_find_machine,
     .watch = daemon_watch,
     .describe = daemon_describe,
     .status = daemon_status,

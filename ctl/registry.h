@@ -52,6 +52,8 @@ struct RegistryOps {
     int (*list)(Registry *registry, RegistryVisitor on_service, void *userdata);
     int (*lookup)(Registry *registry, const RegistryQuery *query, RegistryVisitor on_service, void *userdata);
     int (*list_machines)(Registry *registry, RegistryVisitor on_machine, void *userdata);
+    /* One object, or none. */
+    int (*find_machine)(Registry *registry, const char *name, RegistryVisitor on_machine, void *userdata);
     int (*watch)(Registry *registry, RegistryVisitor on_event, void *userdata);
 
     /* The API's reply, an object; owned by the caller. */

@@ -71,16 +71,6 @@ static void exec_restore_limit(const struct rlimit *limit, size_t count)
         setrlimit(RLIMIT_NOFILE, limit);
 }
 
-static int exec_become(Ctl *ctl)
-{
-    fflush(stdout);
-    execvp(ctl->given.command[0], ctl->given.command);
-    int error = errno;
-    ctl_tell(ctl->given.command[0], error == ENOENT ? "give its path, or look at PATH" : NULL, "cannot be started: %s",
-             strerror(error));
-    return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
-}
-
 static int exec_hand_over(Ctl *ctl, RegistryListener *listeners, size_t count, const struct rlimit *limit)
 {
     _cleanup_(freep) int *fds = calloc(count + 1, sizeof(*fds));
@@ -98,7 +88,7 @@ static int exec_hand_over(Ctl *ctl, RegistryListener *listeners, size_t count, c
     /* What else is open here, also what we were started with, is not for the command. */
     close_range(LISTEN_FDS_START + (unsigned)count, ~0u, CLOSE_RANGE_CLOEXEC);
     exec_restore_limit(limit, count);
-    return exec_become(ctl);
+    return ctl_become(ctl);
 }
 
 static int exec_run(Ctl *ctl)

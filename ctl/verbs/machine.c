@@ -2,6 +2,7 @@
 /* hvsockctl machine: virtual machines, and what they are known by. */
 
 #include "ctl/ctl.h"
+#include "ctl/machine-run.h"
 #include "ctl/service.h"
 #include "schema/model/record.h"
 
@@ -103,12 +104,12 @@ static const Verb machine_list = {
     .run = machine_list_run,
 };
 
-static const Verb *const machine_verbs[] = {&machine_add, &machine_remove, &machine_list, NULL};
+static const Verb *const machine_verbs[] = {&machine_add, &machine_remove, &machine_list, &machine_run, NULL};
 
 const Verb verb_machine = {
     .name = "machine",
     .group = VERBS_OF_MACHINES,
-    .synopsis = "add|remove|list [ARG]...",
+    .synopsis = "add|remove|list|run [ARG]...",
     .help = "Virtual machines, and what they are known by",
     .verbs = machine_verbs,
 };

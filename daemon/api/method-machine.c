@@ -56,7 +56,11 @@ int method_remove_machine(Call *call, Buffer *reply)
 
 static int list_next(Call *call, Buffer *reply, FdList *fds)
 {
-    Machine *machine = manager_next_machine(call->connection->server->manager, call_after(call));
+    const ListMachinesParameters *arguments = call->arguments;
+    Manager *manager = call->connection->server->manager;
+    Machine *machine = !arguments->name  ? manager_next_machine(manager, call_after(call))
+                       : !call_after(call) ? manager_find_machine(manager, arguments->name)
+                                         : NULL;
 
     if (!machine)
         return SEQUENCE_END;

@@ -29,7 +29,7 @@ const Method methods[] = {
 
     {REGISTRY "AddMachine", method_add_machine, METHOD_WRITE | METHOD_ADMINISTRATOR, &record_type_AddMachineParameters},
     {REGISTRY "RemoveMachine", method_remove_machine, METHOD_WRITE | METHOD_ADMINISTRATOR, &record_type_NameParameters},
-    {REGISTRY "ListMachines", method_list_machines, 0, NULL},
+    {REGISTRY "ListMachines", method_list_machines, 0, &record_type_ListMachinesParameters},
 
     {REGISTRY "Acquire", method_acquire, METHOD_HANDOUT, &record_type_AcquireParameters},
     {REGISTRY "Serve", NULL, METHOD_HANDOUT, &record_type_NameParameters},

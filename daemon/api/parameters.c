@@ -17,6 +17,7 @@ RECORD_TYPE(LookupParameters, LOOKUP_PARAMETERS, "");
 RECORD_TYPE(ApplyParameters, APPLY_PARAMETERS, "");
 RECORD_TYPE(AcquireParameters, ACQUIRE_PARAMETERS, "");
 RECORD_TYPE(AddMachineParameters, ADD_MACHINE_PARAMETERS, "");
+RECORD_TYPE(ListMachinesParameters, LIST_MACHINES_PARAMETERS, "");
 RECORD_TYPE(ReadLogParameters, READ_LOG_PARAMETERS, "");
 
 /* The first component of a path: `services` of `services[2].port`. */

@@ -44,6 +44,8 @@
     F(T, RECORD(MachineContext), machine, "machine", .required = true)                                                 \
     F(T, NUMBER, ephemeral_process_id, "ephemeralProcessId", .min = 1, .max = INT32_MAX)
 
+#define LIST_MACHINES_PARAMETERS(F, T) F(T, TEXT, name, "name", .max = PARAMETER_MAX_BYTES)
+
 #define READ_LOG_PARAMETERS(F, T)                                                                                      \
     F(T, TEXT, since, "since", .max = PARAMETER_MAX_BYTES)                                                             \
     F(T, TEXT, name, "name", .max = PARAMETER_MAX_BYTES)
@@ -56,6 +58,7 @@ RECORD_STRUCT(LookupParameters, LOOKUP_PARAMETERS);
 RECORD_STRUCT(ApplyParameters, APPLY_PARAMETERS);
 RECORD_STRUCT(AcquireParameters, ACQUIRE_PARAMETERS);
 RECORD_STRUCT(AddMachineParameters, ADD_MACHINE_PARAMETERS);
+RECORD_STRUCT(ListMachinesParameters, LIST_MACHINES_PARAMETERS);
 RECORD_STRUCT(ReadLogParameters, READ_LOG_PARAMETERS);
 
 /* Reads call->parameters into call->arguments. What is wrong inside of a record is InvalidField with its path (a single

@@ -93,6 +93,7 @@ static int apply_machine(Manager *manager, Change *change)
             return r;
         machine->ephemeral_source = sd_event_source_disable_unref(machine->ephemeral_source);
         machine->ephemeral_pid = 0;
+        machine->ephemeral_start_time_ticks = 0;
     }
     change->name = machine->context->name;
     machine->line = change->line;
@@ -180,6 +181,7 @@ static int put_service(Manager *manager, Change *change)
         service->override = UNSET;
         service->ephemeral_source = sd_event_source_disable_unref(service->ephemeral_source);
         service->ephemeral_pid = 0;
+        service->ephemeral_start_time_ticks = 0;
     }
     service->line = change->line;
     service->column = change->column;

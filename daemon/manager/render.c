@@ -64,7 +64,7 @@ static void render_time(Buffer *text, const char *name, uint64_t time_us)
     render_text(text, name, time_format(time_us, time));
 }
 
-static void render_listener(Buffer *text, const Listener *listener)
+static void render_listener(Buffer *text, const Listener *listener, bool with_service)
 {
     static const char *const states[] = {
         [LISTENER_PENDING] = "waiting",
@@ -76,6 +76,8 @@ static void render_listener(Buffer *text, const Listener *listener)
 
     buffer_append_text(text, "{\"address\":");
     buffer_append_json(text, listener->uri);
+    if (with_service)
+        render_text(text, "service", listener->service->context->name);
     render_text(text, "machine", listener->machine);
     render_text(text, "state", states[listener->state]);
     if (listener->state != LISTENER_LISTENING)
@@ -101,7 +103,7 @@ static void render_listeners(Manager *manager, const Service *service, Buffer *t
     for (listener = service->listeners; listener; listener = listener->next) {
         if (!first)
             buffer_append_char(text, ',');
-        render_listener(text, listener);
+        render_listener(text, listener, false);
         first = false;
     }
     TAILQ_FOREACH(listener, &manager->draining, queue) {
@@ -109,7 +111,7 @@ static void render_listeners(Manager *manager, const Service *service, Buffer *t
             continue;
         if (!first)
             buffer_append_char(text, ',');
-        render_listener(text, listener);
+        render_listener(text, listener, false);
         first = false;
     }
     buffer_append_char(text, ']');
@@ -216,6 +218,67 @@ bool manager_shows_secrets(Manager *manager, Service *service, const Caller *cal
            access_is_administrator(manager->access, caller->credentials);
 }
 
+/* By the host's socket that machines share: the one that this service has for its number. */
+static Listener *shared_listener(Manager *manager, const Service *service, const Address *address)
+{
+    Address shared = *address; /* borrows everything */
+    _cleanup_(freep) char *key = NULL;
+
+    shared.cid = VSOCK_CID_ANY;
+    if (address_key(&shared, &key) < 0)
+        return NULL;
+    Listener *listener = registry_first_claim(&manager->registry, key);
+    while (listener && listener->service != service)
+        listener = registry_next_claim(listener);
+    return listener;
+}
+
+static bool names_machine(const ServiceContext *service, const char *name)
+{
+    for (size_t i = 0; service->listen && service->listen[i]; i++)
+        if (text_starts_with(service->listen[i], "machine:") &&
+            (text_equal(service->listen[i] + 8, "*") || text_equal(service->listen[i] + 8, name)))
+            return true;
+    return false;
+}
+
+/* What its guest reaches: what listens on its own transport, and on the host's for it. */
+static int render_machine_listeners(Manager *manager, Machine *machine, Buffer *text)
+{
+    Listener *listener;
+    Service *service;
+    const char *separator = "";
+    int r = 0;
+
+    buffer_append_text(text, ",\"listeners\":[");
+    LIST_FOREACH(listener, &machine->listeners, of_machine) {
+        buffer_append_text(text, separator);
+        render_listener(text, listener, true);
+        separator = ",";
+    }
+    if (machine->context->cid.set)
+        LIST_FOREACH(service, &manager->registry.machine_services, of_machines) {
+            ServiceContext numbered = *service->context; /* borrows everything */
+            Address address = {0};
+            if (!names_machine(service->context, machine->context->name))
+                continue;
+            if (service->has_port)
+                numbered.port = (Number){.value = service->port, .set = true};
+            r = machine_address(machine->context, &numbered, &address);
+            listener = r == 0 && address.transport == &transport_vsock ? shared_listener(manager, service, &address) : NULL;
+            address_release(&address);
+            if (r < 0)
+                return r;
+            if (!listener)
+                continue;
+            buffer_append_text(text, separator);
+            render_listener(text, listener, true);
+            separator = ",";
+        }
+    buffer_append_char(text, ']');
+    return 0;
+}
+
 int manager_render_machine(Manager *manager, Machine *machine, Buffer *text)
 {
     buffer_append_text(text, "{\"context\":");
@@ -232,8 +295,9 @@ int manager_render_machine(Manager *manager, Machine *machine, Buffer *text)
     render_time(text, "registeredAt", machine->registered_at_us);
     if (machine->ephemeral_pid > 0)
         buffer_printf(text, ",\"ephemeralProcessId\":%d", (int)machine->ephemeral_pid);
+    r = render_machine_listeners(manager, machine, text);
     buffer_append_char(text, '}');
-    return text->failed ? -ENOMEM : 0;
+    return r < 0 ? r : text->failed ? -ENOMEM : 0;
 }
 
 /* Also of services that are gone. */
@@ -246,7 +310,7 @@ static void render_draining(const Manager *manager, Buffer *text)
     TAILQ_FOREACH(listener, &manager->draining, queue) {
         if (!first)
             buffer_append_char(text, ',');
-        render_listener(text, listener);
+        render_listener(text, listener, false);
         first = false;
     }
     buffer_append_char(text, ']');

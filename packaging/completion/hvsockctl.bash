@@ -46,7 +46,7 @@ _hvsockctl()
         esac
         _hvsockctl_offer -W 'apply check completion diff disable doctor enable exec export guid import list machine register reload schema show status unregister version watch who --help --json --no-color --socket'
         ;;
-    machine) _hvsockctl_offer -W 'add remove list' ;;
+    machine) _hvsockctl_offer -W 'add remove list run' ;;
     'apply')
         case $prev in
         --set) return ;;
@@ -192,6 +192,22 @@ _hvsockctl()
         esac
         case $cur in
         -*) _hvsockctl_offer -W '--columns --no-headings --yaml --help --json --no-color --socket' ;;
+        esac
+        ;;
+    'machine run')
+        case $prev in
+        --timeout) return ;;
+        --cid) return ;;
+        --hybrid) _hvsockctl_offer -f; return ;;
+        --hyperkit) _hvsockctl_offer -f; return ;;
+        --vm-id) return ;;
+        --user) _hvsockctl_offer -u; return ;;
+        --group) _hvsockctl_offer -g; return ;;
+        --label) return ;;
+        --socket) _hvsockctl_offer -f; return ;;
+        esac
+        case $cur in
+        -*) _hvsockctl_offer -W '--timeout --cid --hybrid --hyperkit --vm-id --user --group --label --help --json --no-color --socket' ;;
         esac
         ;;
     'register')
