@@ -234,7 +234,7 @@ static void value_set_bytes(RegLines *lines, int value, const Buffer *bytes)
     else if (!broken)
         utf16_decode((const uint8_t *)data, bytes->size_bytes, true, &text, &broken);
     size_t size = text.size_bytes > 0 ? strnlen(text.data, text.size_bytes) : 0;
-    bool ends = size < text.size_bytes || bytes->size_bytes == 0;
+    bool ends = size < text.size_bytes || (bytes->size_bytes == 0 && !lines->last);
     text.size_bytes = size;
     if (text.failed)
         lines->problems->failed = true;

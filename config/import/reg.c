@@ -193,6 +193,7 @@ int reg_reader_finish(RegReader *reader)
         reg_line_lost(&reader->lines, hint_cut, "it ends in the middle of a character");
         reader->skipping = true;
     }
+    reader->lines.last = true;
     if (r == 0 && (reader->text.size_bytes > 0 || reader->lost || reader->skipping))
         r = reader_on_line(reader, reader->text.data ? reader->text.data : "", reader->text.size_bytes);
     return r < 0 ? r : reg_lines_finish(&reader->lines);

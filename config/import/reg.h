@@ -40,6 +40,7 @@ struct RegLines {
     RegOnKey on_key;
     void *userdata;
     unsigned line;
+    bool last;          /* … which has no newline at its end */
     enum { REG_HEADER, REG_BODY, REG_REFUSED } state; /* refused: it is no .reg file, the rest is not looked at */
     bool ansi;          /* REGEDIT4 */
     bool in_key;        /* a key of ours is open */

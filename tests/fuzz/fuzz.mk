@@ -4,6 +4,7 @@ FUZZ_TIME ?= 60
 CHECKS += fuzz-replay
 CORPUS_yaml := config/examples tests/golden/check tests/golden/check/traps
 CORPUS_settings := config/examples/settings
+CORPUS_reg := tests/golden/import
 
 # In the mode FUZZ=1 libFuzzer brings main; else replay.c does.
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(B)/config.a $(B)/schema.a
