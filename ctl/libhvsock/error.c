@@ -153,11 +153,15 @@ static void write_not_listening(const json_t *parameters, Buffer *text)
 
 static void write_limit_reached(const json_t *parameters, Buffer *text)
 {
+    const char *limit = json_string_value(json_object_get(parameters, "limit"));
+    bool is_range = limit && strcmp(limit, "autoPorts") == 0;
+
     buffer_append_text(text, "the limit ");
     add(parameters, "limit", text);
     buffer_append_text(text, " of ");
     add_number(parameters, "value", text);
-    buffer_append_text(text, " is reached; an administrator can raise it in hvsockd.yaml, `limits`");
+    buffer_append_text(text, " is reached; an administrator can raise it in hvsockd.yaml");
+    buffer_append_text(text, is_range ? "" : ", `limits`");
 }
 
 static void write_invalid_configuration(const json_t *parameters, Buffer *text)

@@ -369,6 +369,30 @@ const char *access_may_change(const Access *access, Credentials *credentials, co
     return reason ? reason : refuse_paths(access, credentials, service);
 }
 
+bool access_next_port(const Access *access, Credentials *credentials, const char *name, uint32_t *port)
+{
+    bool found = false;
+    uint32_t next = 0;
+
+    if (is_nobody(access, credentials))
+        return false;
+    if (access_is_administrator(access, credentials))
+        return true;
+    for (size_t i = 0; i < access->delegate_count; i++) {
+        const Delegate *delegate = &access->delegates[i];
+        if (!delegate->has_ports || delegate->last_port < *port || !delegate_is(access, delegate, credentials) ||
+            !pattern_fits(delegate->names, name))
+            continue;
+        uint32_t first = delegate->first_port > *port ? delegate->first_port : *port;
+        if (!found || first < next)
+            next = first;
+        found = true;
+    }
+    if (found)
+        *port = next;
+    return found;
+}
+
 const char *access_may_activate_as(const Access *access, Credentials *credentials, const ServiceContext *service)
 {
     const Activation *activate = service->activate;

@@ -58,6 +58,8 @@ bool access_is_administrator(const Access *access, Credentials *credentials);
  * delegate has not. */
 const char *access_may_change(const Access *access, Credentials *credentials, const ServiceContext *service,
                               const uint32_t *port);
+/* The first port from *port on that access_may_change would take with that name; false: there is none. */
+bool access_next_port(const Access *access, Credentials *credentials, const char *name, uint32_t *port);
 /* Beside that: activation only as oneself: no other user or group, no unit of systemd's, no limits. */
 const char *access_may_activate_as(const Access *access, Credentials *credentials, const ServiceContext *service);
 /* Acquire and Serve: those who may change it, and whom its handout names. */

@@ -191,6 +191,8 @@ static int put_service(Manager *manager, Change *change)
         service->ephemeral_pid = change->ephemeral_pid;
         r = manager_watch_process(manager, change->ephemeral_pid, &service->ephemeral_start_time_ticks, service, NULL);
     }
+    if (r == 0 && change->displaced)
+        r = store_delete_auto_port(manager->store, change->displaced);
     if (r == 0 && change->new_auto_port)
         r = store_put_auto_port(manager->store, name, change->port);
     if (r == 0)

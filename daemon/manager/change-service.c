@@ -76,6 +76,21 @@ int manager_refuse_machine(Failure *failure, const Machine *machine)
     return refuse_holder(failure, machine->context->name, machine->origin, machine->registered_at_us);
 }
 
+const uint32_t *manager_wanted_port(Manager *manager, const Caller *caller, const ServiceContext *service, uint32_t *port)
+{
+    ChangeSet nothing;
+
+    if (service_port(service, port))
+        return port;
+    changeset_init(&nothing, manager);
+    nothing.caller = caller;
+    bool chosen = service->auto_port == YES && manager_choose_port(&nothing, service->name, port) == 0;
+    nothing.caller = NULL; /* none that they may have: one that is refused, so that they are told what they may */
+    if (!chosen)
+        chosen = service->auto_port == YES && manager_choose_port(&nothing, service->name, port) == 0;
+    return chosen ? port : NULL;
+}
+
 /* May they register a service of that name and port, with that activation? */
 int manager_check_rights(Manager *manager, const Caller *caller, const ServiceContext *service, const uint32_t *port,
                          Failure *failure)
@@ -129,17 +144,16 @@ int manager_service_is_same(Manager *manager, const Service *service, const Serv
 }
 
 /* The limits on what one uid, and all of them, may have. */
-static int check_limits(Manager *manager, const Caller *caller, Failure *failure)
+int manager_check_limits(Manager *manager, const Caller *caller, size_t more, Failure *failure)
 {
     const Limits *limits = manager->settings->limits;
-    uid_t uid = caller->credentials->uid;
 
-    if (manager->registry.service_count >= limits->services.value)
-        return failure_limit_reached(failure, "services", limits->services.value);
-    if (access_is_administrator(manager->access, caller->credentials))
+    if (more == 0)
         return 0;
-    Origin *origin = registry_find_origin(&manager->registry, STORED_USER, NULL, uid);
-    if (origin && origin->service_count >= limits->services_per_user.value)
+    if (manager->registry.service_count + more > limits->services.value)
+        return failure_limit_reached(failure, "services", limits->services.value);
+    if (!access_is_administrator(manager->access, caller->credentials) &&
+        registry_services_of_user(&manager->registry, caller->credentials->uid) + more > limits->services_per_user.value)
         return failure_limit_reached(failure, "servicesPerUser", limits->services_per_user.value);
     return 0;
 }
@@ -167,17 +181,13 @@ int manager_register(Manager *manager, const Caller *caller, ServiceContext *ser
         old->ephemeral_pid == ephemeral_pid)
         return 0;
 
-    /* An automatic port that the name has already counts as its own. */
-    const uint32_t *known_port = service_port(context, &port) ? &port : NULL;
-    if (!known_port && context->auto_port == YES && manager_choose_port(manager, context->name, &port) == 0)
-        known_port = &port;
-    r = manager_check_rights(manager, caller, context, known_port, failure);
+    r = manager_check_rights(manager, caller, context, manager_wanted_port(manager, caller, context, &port), failure);
     if (r == 0)
         r = manager_check_storage(manager, failure);
     if (r == 0 && old)
         r = manager_refuse_service(failure, old);
     if (r == 0)
-        r = check_limits(manager, caller, failure);
+        r = manager_check_limits(manager, caller, 1, failure);
     if (r != 0)
         return r;
     r = manager_check_tie(manager, caller, ephemeral_pid, failure);
@@ -186,6 +196,7 @@ int manager_register(Manager *manager, const Caller *caller, ServiceContext *ser
 
     ChangeSet set;
     changeset_init(&set, manager);
+    set.caller = caller;
     Change *change =
         changeset_put_service(&set, TAKE_PTR(context), STORED_USER, NULL, caller->credentials->uid);
     r = changeset_run_tied(&set, change, ephemeral_pid, failure);

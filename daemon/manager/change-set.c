@@ -65,10 +65,7 @@ static int put_services(ChangeSet *changes, const Caller *caller, Document *docu
         ServiceContext *context = document->services[i];
         Service *old = registry_find_service(&manager->registry, context->name);
         uint32_t port;
-        const uint32_t *known_port = service_port(context, &port) ? &port : NULL;
-        if (!known_port && context->auto_port == YES && manager_choose_port(manager, context->name, &port) == 0)
-            known_port = &port;
-        int r = manager_check_rights(manager, caller, context, known_port, failure);
+        int r = manager_check_rights(manager, caller, context, manager_wanted_port(manager, caller, context, &port), failure);
         if (r == 0 && old && !is_mine(old->origin, set, uid))
             r = manager_refuse_service(failure, old);
         if (r != 0)
@@ -204,10 +201,13 @@ static int collect(ChangeSet *changes, const Caller *caller, Document *document,
         r = prune_set(changes, origin, services, service_count, machines_given ? machines : NULL, machine_count);
     if (r != 0)
         return r;
-    size_t limit = manager->settings->limits->services.value;
-    if (manager->registry.service_count + changes->count > limit)
-        return failure_limit_reached(failure, "services", limit);
-    return 0;
+    size_t added = 0, removed = 0;
+    for (size_t i = 0; i < changes->count; i++) {
+        const Change *change = &changes->items[i];
+        added += change->object == STORED_SERVICE && change->kind == CHANGE_ADD;
+        removed += change->object == STORED_SERVICE && change->kind == CHANGE_REMOVE;
+    }
+    return manager_check_limits(manager, caller, added > removed ? added - removed : 0, failure);
 }
 
 int manager_apply(Manager *manager, const Caller *caller, Document *document_consume, bool machines_given,
@@ -231,6 +231,7 @@ int manager_apply(Manager *manager, const Caller *caller, Document *document_con
         return r;
 
     changeset_init(&changes, manager);
+    changes.caller = caller;
     changes.of_many = true;
     r = collect(&changes, caller, document, machines_given, set, prune, failure);
     if (r == 0) {

@@ -17,20 +17,35 @@ static void change_release(Change *change)
     service_context_free(change->service);
     machine_context_free(change->machine);
     plan_wanted_release(&change->wanted);
+    free(change->displaced);
+}
+
+/* Ports that were chosen for changes that did not come about are whose they were. */
+static void changeset_give_ports_back(ChangeSet *set)
+{
+    Registry *registry = &set->manager->registry;
+    const Change *change;
+
+    for (change = set->items; change < set->items + set->count; change++) {
+        AutoPort *auto_port = change->new_auto_port ? registry_find_auto_port(registry, change->name) : NULL;
+        if (auto_port)
+            registry_remove_auto_port(registry, auto_port);
+    }
+    /* Without memory for it a port is anybody's until the next start. */
+    for (change = set->items; change < set->items + set->count; change++) {
+        if (change->displaced)
+            (void)registry_put_auto_port(registry, change->displaced, change->port);
+        if (change->port_before.set)
+            (void)registry_put_auto_port(registry, change->name, change->port_before.value);
+    }
 }
 
 void changeset_release(ChangeSet *set)
 {
-    for (size_t i = 0; i < set->count; i++) {
-        Change *change = &set->items[i];
-        /* A port that was chosen for a change that did not come about is free again. */
-        if (!set->applied && change->new_auto_port) {
-            AutoPort *auto_port = registry_find_auto_port(&set->manager->registry, change->name);
-            if (auto_port)
-                registry_remove_auto_port(&set->manager->registry, auto_port);
-        }
-        change_release(change);
-    }
+    if (!set->applied && set->count > 0)
+        changeset_give_ports_back(set);
+    for (size_t i = 0; i < set->count; i++)
+        change_release(&set->items[i]);
     for (size_t i = 0; i < set->conflict_count; i++) {
         free(set->conflicts[i].value);
         free(set->conflicts[i].holder);
@@ -154,42 +169,97 @@ Change *changeset_find(const ChangeSet *set, StoredKind object, const char *name
     return found ? *found : NULL;
 }
 
-/* The port of a service that will be: its own, or the one that autoPort gives it. */
-static int changeset_choose_port(ChangeSet *set, Change *change)
+static int change_compare_guids(const void *a, const void *b)
 {
-    Manager *manager = set->manager;
-    const ServiceContext *service = change->service;
+    return guid_compare(&(*(Change *const *)a)->guid, &(*(Change *const *)b)->guid);
+}
 
-    change->has_port = service_port(service, &change->port);
-    if (service->auto_port == YES) {
-        AutoPort *mine = registry_find_auto_port(&manager->registry, service->name);
-        if (!change->has_port) {
-            int r = manager_choose_port(manager, service->name, &change->port);
-            if (r != 0)
-                return r;
-            change->has_port = true;
-        }
-        if (!mine || mine->port != change->port) {
-            AutoPort *others = registry_find_auto_port_by_port(&manager->registry, change->port);
-            if (!others || others == mine) {
-                int r = registry_put_auto_port(&manager->registry, service->name, change->port);
-                if (r < 0)
-                    return r;
-                change->new_auto_port = true;
-            }
-        }
+/* Services that are or will be, as far as their GUID is known. */
+static int changeset_index_guids(ChangeSet *set)
+{
+    free(set->by_guid);
+    set->by_guid_count = 0;
+    set->by_guid = reallocarray(NULL, set->count + 1, sizeof(*set->by_guid));
+    if (!set->by_guid)
+        return -ENOMEM;
+    for (size_t i = 0; i < set->count; i++) {
+        Change *change = &set->items[i];
+        if (change->object == STORED_SERVICE && change->kind != CHANGE_REMOVE && change->has_guid)
+            set->by_guid[set->by_guid_count++] = change;
     }
-    change->has_guid = service_guid(service, &change->guid);
+    qsort(set->by_guid, set->by_guid_count, sizeof(*set->by_guid), change_compare_guids);
+    return 0;
+}
+
+bool changeset_spells_out(const ChangeSet *set, uint32_t port, const char *but_name)
+{
+    Change key = {.guid = guid_from_port(port)};
+    const Change *wanted = &key;
+    Change **found = set->by_guid_count > 0
+                         ? bsearch(&wanted, set->by_guid, set->by_guid_count, sizeof(*set->by_guid), change_compare_guids)
+                         : NULL;
+
+    return found && !text_equal((*found)->name, but_name);
+}
+
+/* The port of a service that will be: its own, ... */
+static void change_read_port(Change *change)
+{
+    change->has_port = service_port(change->service, &change->port);
+    change->has_guid = service_guid(change->service, &change->guid);
     if (!change->has_guid && change->has_port) {
         change->has_guid = true;
         change->guid = guid_from_port(change->port);
     }
-    return 0;
 }
 
-static int change_compare_guids(const void *a, const void *b)
+/* ... or the one that autoPort gives it. Either stays with the name. */
+static int changeset_choose_port(ChangeSet *set, Change *change)
 {
-    return guid_compare(&(*(Change *const *)a)->guid, &(*(Change *const *)b)->guid);
+    Registry *registry = &set->manager->registry;
+    const char *name = change->service->name;
+
+    if (!change->has_port) {
+        int r = manager_choose_port(set, name, &change->port);
+        if (r != 0)
+            return r;
+        change->has_port = true;
+        if (!change->has_guid)
+            change->guid = guid_from_port(change->port);
+        change->has_guid = true;
+    }
+    const AutoPort *mine = registry_find_auto_port(registry, name);
+    const AutoPort *others = registry_find_auto_port_by_port(registry, change->port);
+    if ((mine && mine->port == change->port) ||
+        (others && others != mine &&
+         (registry_find_service(registry, others->name) || changeset_find(set, STORED_SERVICE, others->name))))
+        return 0;
+    if (others && !(change->displaced = strdup(others->name)))
+        return -ENOMEM;
+    if (mine)
+        change->port_before = (Number){.value = mine->port, .set = true};
+    int r = registry_put_auto_port(registry, name, change->port);
+    change->new_auto_port = r == 0;
+    return r;
+}
+
+/* Those that are spelled out first, so that none of them is chosen. */
+static int changeset_choose_ports(ChangeSet *set)
+{
+    bool automatic = false;
+    int r = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].service) {
+            change_read_port(&set->items[i]);
+            automatic |= set->items[i].service->auto_port == YES;
+        }
+    if (automatic)
+        r = changeset_index_guids(set);
+    for (size_t i = 0; i < set->count && r == 0 && automatic; i++)
+        if (set->items[i].service && set->items[i].service->auto_port == YES)
+            r = changeset_choose_port(set, &set->items[i]);
+    return r;
 }
 
 /* Services that are not spoken of, and yet have to be planned again. */
@@ -345,22 +415,13 @@ int changeset_check(ChangeSet *set)
 
     if (r < 0)
         return r;
-    for (size_t i = 0; i < set->count; i++)
-        if (set->items[i].service && (r = changeset_choose_port(set, &set->items[i])) != 0)
-            return r;
-    r = changeset_add_replans(set);
-    if (r < 0)
+    r = changeset_choose_ports(set);
+    if (r == 0)
+        r = changeset_add_replans(set);
+    if (r == 0)
+        r = changeset_index_guids(set);
+    if (r != 0)
         return r;
-
-    set->by_guid = reallocarray(NULL, set->count + 1, sizeof(*set->by_guid));
-    if (!set->by_guid)
-        return -ENOMEM;
-    for (size_t i = 0; i < set->count; i++) {
-        Change *change = &set->items[i];
-        if (change->object == STORED_SERVICE && change->kind != CHANGE_REMOVE && change->has_guid)
-            set->by_guid[set->by_guid_count++] = change;
-    }
-    qsort(set->by_guid, set->by_guid_count, sizeof(*set->by_guid), change_compare_guids);
 
     for (size_t i = 0; i < set->count; i++) {
         Change *change = &set->items[i];
@@ -399,7 +460,9 @@ int changeset_failure(ChangeSet *set, int answer, Failure *failure)
             problems_prefix(&set->invalid, 0, prefix);
         return failure_invalid_field(failure, &set->invalid);
     }
-    return failure_limit_reached(failure, "autoPorts", 0);
+    uint32_t first, last;
+    manager_auto_port_range(set->manager, &first, &last);
+    return failure_limit_reached(failure, "autoPorts", (uint64_t)last - first + 1);
 }
 
 /* ---- telling ---- */

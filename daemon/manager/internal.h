@@ -85,6 +85,8 @@ struct Change {
     bool has_port;
     bool new_auto_port;
     uint32_t port;
+    Number port_before;       /* that autoPort had chosen for the name, and to whom that of now was */
+    char *displaced;
     bool has_guid;
     Guid guid;
     Choice override;          /* what it will be */
@@ -109,6 +111,7 @@ struct ChangeSet {
     Problems invalid;  /* what the changes would make of machines and services that go ill together */
     const Change *invalid_change;
     Manager *manager;
+    const Caller *caller; /* whose rights bound what autoPort may choose; NULL: nobody's */
     Change *items;
     size_t count;
     size_t capacity;
@@ -148,13 +151,18 @@ int changeset_find_conflicts(ChangeSet *set);
 /* Services that would hand out a listener that a machine on vsock shares: into invalid. */
 int changeset_check_machines(ChangeSet *set);
 Change *changeset_find(const ChangeSet *set, StoredKind object, const char *name);
+/* Does another service of the set spell out that port? Only while ports are chosen. */
+bool changeset_spells_out(const ChangeSet *set, uint32_t port, const char *but_name);
 const PlanMachines *changeset_machines(ChangeSet *set, PlanMachines *machines);
 const PlanMachines *changeset_changed_machines(ChangeSet *set, PlanMachines *machines);
 int changeset_add_conflict(ChangeSet *set, const Change *change, const char *field, const char *value, const char *holder,
                            const Origin *origin, uint64_t since_us);
 
 /* ports.c */
-int manager_choose_port(Manager *manager, const char *name, uint32_t *ret_port);
+/* What the name has already, else a free one that the set's caller may have and that nothing in the set spells out.
+ * CHANGESET_NO_PORT: there is none. */
+int manager_choose_port(const ChangeSet *set, const char *name, uint32_t *ret_port);
+void manager_auto_port_range(const Manager *manager, uint32_t *ret_first, uint32_t *ret_last);
 
 /* listeners.c */
 /* Plans a service as a whole; or, with a set, only what it has on the machines that the set changes. */
@@ -204,9 +212,13 @@ int changeset_run(ChangeSet *set, Failure *failure);
 int changeset_run_tied(ChangeSet *set, Change *change, pid_t ephemeral_pid, Failure *failure);
 /* Stages what was checked, or throws it away with everything else that is staged. */
 int changeset_commit(ChangeSet *set, Failure *failure);
+/* LimitReached where that many more are too many. */
+int manager_check_limits(Manager *manager, const Caller *caller, size_t more, Failure *failure);
 /* It is somebody else's: Declared, or Conflict. */
 int manager_refuse_service(Failure *failure, const Service *service);
 int manager_refuse_machine(Failure *failure, const Machine *machine);
+/* Its own, or one that autoPort may choose for that caller; NULL: it has none. */
+const uint32_t *manager_wanted_port(Manager *manager, const Caller *caller, const ServiceContext *service, uint32_t *port);
 int manager_check_rights(Manager *manager, const Caller *caller, const ServiceContext *service, const uint32_t *port,
                          Failure *failure);
 /* Peers that a service has without naming them: the settings' own, and machine:NAME of a machine on vsock. */

@@ -15,46 +15,70 @@ static bool port_is_claimed(Manager *manager, uint32_t port, const char *name)
     return service != NULL;
 }
 
-/* A port whose name is not registered any more, where every one has a name. */
-static bool find_abandoned(Manager *manager, uint32_t first, uint32_t last, uint32_t *ret_port)
+/* The next of a range that the caller may have, from port on. */
+static bool next_port(const ChangeSet *set, const char *name, uint32_t last, uint32_t *port)
 {
-    for (uint64_t port = first; port <= last; port++) {
-        AutoPort *auto_port = registry_find_auto_port_by_port(&manager->registry, (uint32_t)port);
-        if (auto_port && !registry_find_service(&manager->registry, auto_port->name) &&
-            !port_is_claimed(manager, (uint32_t)port, NULL)) {
-            *ret_port = (uint32_t)port;
+    return (!set->caller || access_next_port(set->manager->access, set->caller->credentials, name, port)) && *port <= last;
+}
+
+/* One that no name has; or, where every one has a name, one whose name is not registered any more. */
+static bool find_free(const ChangeSet *set, const char *name, uint32_t first, uint32_t last, bool abandoned, uint32_t *ret_port)
+{
+    Registry *registry = &set->manager->registry;
+
+    for (uint32_t port = first; next_port(set, name, last, &port); port++) {
+        const AutoPort *has = registry_find_auto_port_by_port(registry, port);
+        if ((abandoned ? has && !registry_find_service(registry, has->name) && !changeset_find(set, STORED_SERVICE, has->name)
+                       : !has) &&
+            !port_is_claimed(set->manager, port, NULL) && !changeset_spells_out(set, port, NULL)) {
+            *ret_port = port;
             return true;
         }
+        if (port == last)
+            break;
     }
     return false;
 }
 
-int manager_choose_port(Manager *manager, const char *name, uint32_t *ret_port)
+/* A name keeps its port, but for one who may not have it, or where another says the number in so many words. */
+static bool keeps_port(const ChangeSet *set, const AutoPort *mine)
 {
-    AutoPort *mine = registry_find_auto_port(&manager->registry, name);
-    uint32_t first = AUTO_PORT_FIRST, last = AUTO_PORT_LAST;
+    const Service *service = registry_find_service(&set->manager->registry, mine->name);
+    uint32_t port = mine->port;
 
-    if (mine && !port_is_claimed(manager, mine->port, name)) {
+    if (port_is_claimed(set->manager, port, mine->name))
+        return false;
+    if (service && service->has_port && service->port == port)
+        return true;
+    return next_port(set, mine->name, port, &port) && port == mine->port && !changeset_spells_out(set, port, mine->name);
+}
+
+void manager_auto_port_range(const Manager *manager, uint32_t *ret_first, uint32_t *ret_last)
+{
+    *ret_first = AUTO_PORT_FIRST;
+    *ret_last = AUTO_PORT_LAST;
+    if (manager->settings->auto_ports)
+        text_to_range(manager->settings->auto_ports, ret_first, ret_last);
+}
+
+int manager_choose_port(const ChangeSet *set, const char *name, uint32_t *ret_port)
+{
+    Manager *manager = set->manager;
+    const AutoPort *mine = registry_find_auto_port(&manager->registry, name);
+    uint32_t first, last, next = manager->auto_port_next;
+
+    if (mine && keeps_port(set, mine)) {
         *ret_port = mine->port;
         return 0;
     }
-    if (manager->settings->auto_ports)
-        text_to_range(manager->settings->auto_ports, &first, &last);
-    if (manager->auto_port_next < first || manager->auto_port_next > last)
-        manager->auto_port_next = first;
-
-    uint32_t port = manager->auto_port_next;
-    for (uint64_t tries = (uint64_t)last - first + 1; tries > 0; tries--) {
-        if (!registry_find_auto_port_by_port(&manager->registry, port) && !port_is_claimed(manager, port, NULL)) {
-            manager->auto_port_next = port; /* where the next search begins: all before it are taken */
-            *ret_port = port;
-            return 0;
-        }
-        port = port == last ? first : port + 1;
-    }
-    if (find_abandoned(manager, first, last, &port)) {
-        *ret_port = port;
+    manager_auto_port_range(manager, &first, &last);
+    if (next < first || next > last)
+        next = first;
+    if (find_free(set, name, next, last, false, ret_port) ||
+        (next > first && find_free(set, name, first, next - 1, false, ret_port))) {
+        if (!set->caller || access_is_administrator(manager->access, set->caller->credentials))
+            manager->auto_port_next = *ret_port; /* where the next search begins: all before it are taken */
         return 0;
     }
-    return CHANGESET_NO_PORT;
+    return find_free(set, name, first, last, true, ret_port) ? 0 : CHANGESET_NO_PORT;
 }

@@ -190,6 +190,8 @@ void listener_leave_machine(Listener *listener);
 /* Puts a service's listeners into the order of what was wanted. */
 void registry_order_listeners(Registry *registry, Service *service, const PlanWanted *wanted);
 
+/* Applied and registered by that uid. */
+size_t registry_services_of_user(Registry *registry, uid_t uid);
 AutoPort *registry_find_auto_port(Registry *registry, const char *name);
 AutoPort *registry_find_auto_port_by_port(Registry *registry, uint32_t port);
 int registry_put_auto_port(Registry *registry, const char *name, uint32_t port);

@@ -231,6 +231,37 @@ class Access(Case):
         for i in range(5):
             self.c.call("Register", service={"name": f"r-{i}", "port": self.d.port()})
 
+        # Apply is no way around it; replacing counts for nothing.
+        services = [{"name": f"p-{i}", "port": first + i} for i in range(10, 12)]
+        with self.refuses("LimitReached", limit="servicesPerUser", value=3):
+            self.call(OTHER, "Apply", services=services)
+        for name in ("p-0", "p-1"):
+            self.allowed(OTHER, "Unregister", name=name)
+        self.allowed(OTHER, "Apply", services=services)
+        self.allowed(OTHER, "Apply", services=[{**service, "backlog": 1} for service in services])
+        with self.refuses("LimitReached", limit="servicesPerUser", value=3):
+            self.call(OTHER, "Apply", services=[{"name": "p-12", "port": first + 12}], set="another")
+        self.allowed(OTHER, "Apply", services=[{"name": "p-12", "port": first + 12}, services[0]], prune=True)
+
+    def test_auto_ports_of_a_delegation(self):
+        """autoPort chooses what the delegation has, also for many at once, and nothing else."""
+        self.begin()
+        first = int(self.d.auto_ports.split("-")[0])
+        self.d.settings(
+            f'delegations:\n  - {{users: [{OTHER}], names: "p-*", ports: {first + 5}-{first + 6}}}\n'
+            f'  - {{users: [{OTHER}], names: "q-*", ports: {first - 10}-{first - 1}}}\n'
+        )
+        self.c.call("Reload")
+        self.assertEqual(self.c.call("Register", service={"name": "p-0", "autoPort": True})["service"]["context"]["port"], first)
+        self.c.call("Unregister", name="p-0")
+        self.denied(OTHER, "Register", service={"name": "q-a", "autoPort": True})
+        services = [{"name": f"p-{i}", "autoPort": True} for i in range(3)]
+        with self.refuses("LimitReached", limit="autoPorts"):
+            self.call(OTHER, "Apply", services=services)
+        self.assertEqual(self.c.list(), [])
+        self.allowed(OTHER, "Apply", services=services[:2])
+        self.assertEqual([s["context"]["port"] for s in self.c.list()], [first + 5, first + 6])
+
     def test_limit_of_leases(self):
         self.begin("limits: {leasesPerUser: 2}\n")
         for i in range(3):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registering, looking up, conflicts, ports that are chosen, services that end with a process, overrides."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -164,6 +165,44 @@ class Registry(Case):
         error = self.c.refused("Register", service={"name": "s3", "autoPort": True})
         self.assertIn(error.short, ("LimitReached", "Conflict", "InvalidField"))
         self.assertEqual(len(self.c.list()), 3)
+
+    def test_auto_port_of_a_name_that_is_gone(self):
+        """Where every port has a name, one whose name is gone is given to another: it stays with that one over a restart,
+        and what is only tried gives nothing away."""
+        first, last = (int(port) for port in self.d.auto_ports.split("-"))
+        self.d.settings("", auto_ports=f"{first}-{first + 1}")
+        self.c.call("Reload")
+
+        def register(name):
+            return self.c.call("Register", service={"name": name, "autoPort": True})["service"]["context"]["port"]
+
+        self.assertEqual([register("a"), register("b")], [first, first + 1])
+        with self.refuses("LimitReached", limit="autoPorts", value=2):
+            register("c")
+        self.c.call("Unregister", name="a")
+        for parameters in ({"dryRun": True}, {}):
+            with self.refuses("Conflict") if not parameters else contextlib.nullcontext():
+                services = [{"name": "c", "autoPort": True}, {"name": "d", "port": first + 1 + len(parameters) * 50}]
+                self.c.call("Apply", services=services, **parameters)
+            self.assertEqual(register("a"), first)
+            self.c.call("Unregister", name="a")
+        self.assertEqual(register("c"), first)
+        with self.refuses("LimitReached"):
+            register("a")
+        self.c.close()
+        self.d.kill()
+        self.d.start()
+        self.c = self.client(self.d)
+        self.assertEqual(self.c.call("Describe", name="c")["service"]["context"]["port"], first)
+        self.assertEqual(self.state(self.c, "c"), "listening")
+
+    def test_auto_port_beside_what_is_spelled_out(self):
+        """Of what is given at once, the ports that are spelled out are not chosen for others."""
+        first = int(self.d.auto_ports.split("-")[0])
+        services = [{"name": "a", "autoPort": True}, {"name": "b", "port": first}, {"name": "c", "autoPort": True}]
+        self.c.call("Apply", services=services)
+        ports = {s["context"]["name"]: s["context"]["port"] for s in self.c.list()}
+        self.assertEqual(ports, {"a": first + 1, "b": first, "c": first + 2})
 
     def test_ephemeral(self):
         sleeper = self.process(["sleep", "1000"])
