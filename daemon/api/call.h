@@ -69,6 +69,7 @@ static inline void call_free(Call *call)
         call_release(call);
     free(call);
 }
+DEFINE_CLEANUP(Call *, call_free)
 /* Moves it to the heap; the original is empty afterwards. NULL: no memory. */
 Call *call_keep(Call *call);
 

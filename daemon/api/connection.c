@@ -94,17 +94,19 @@ static int connection_begin_sequence(Connection *connection, Call *call)
 
 /* ---- calls ---- */
 
+/* Carries out a call that is prepared, or refused. */
 static int connection_answer(Connection *connection, Call *call)
 {
     Server *server = connection->server;
     Buffer *text = &server->text;
     _cleanup_(fd_list_clear) FdList fds = {0};
+    bool refused = call->failure.code != 0;
 
-    int r = method_call(call, text);
+    int r = refused ? (int)call->failure.code : method_run(call, text);
     if (r < 0)
         return r;
-    /* Also a write that was refused: because of one, it may be, whose own commit can still fail. */
-    if (call->method && call->method->flags & METHOD_WRITE && (r == 0 || server->turn.count > 0))
+    /* Also a write that was refused: because of another, it may be, whose own commit can still fail. */
+    if (!refused && call->method->flags & METHOD_WRITE && (r == 0 || server->turn.count > 0))
         return turn_add(server, call);
     if (call->oneway)
         return 0;
@@ -124,24 +126,45 @@ static int connection_answer(Connection *connection, Call *call)
     return 0;
 }
 
-/* Takes the next message. */
+/* A call that has just come: what reads waits for the writes that are staged, and what is refused for those of its own
+ * connection, so that replies keep their order. */
+static int connection_take(Connection *connection, Call *call)
+{
+    int r = method_prepare(call);
+
+    if (r < 0)
+        return r;
+    /* Nobody would see what comes of it. */
+    if (call->oneway && (r > 0 || !(call->method->flags & METHOD_WRITE)))
+        return 0;
+    bool waits = r > 0 ? connection->staged > 0 : connection->server->turn.count > 0 && !method_is_staged(call);
+    if (!waits)
+        return connection_answer(connection, call);
+    connection->postponed = call_keep(call);
+    return connection->postponed ? 0 : -ENOMEM;
+}
+
+/* What was postponed, or the next message. */
 static void connection_handle(Connection *connection)
 {
+    _cleanup_(call_freep) Call *postponed = TAKE_PTR(connection->postponed);
     _cleanup_(call_release) Call call = {.connection = connection};
     char *message;
     size_t size_bytes;
+    int r = 0;
 
-    if (!wire_next(connection->wire, &message, &size_bytes, NULL))
-        return;
-    int r = call_parse(&call, message, size_bytes);
+    if (postponed)
+        r = connection_answer(connection, postponed);
+    else if (wire_next(connection->wire, &message, &size_bytes, NULL))
+        r = call_parse(&call, message, size_bytes);
     if (r == CALL_MALFORMED) {
         log_debug("pid %d, uid %u: not a Varlink call; closing", (int)connection->credentials.pid,
                   (unsigned)connection->credentials.uid);
         connection->closing = true;
         return;
     }
-    if (r == 0)
-        r = connection_answer(connection, &call);
+    if (r == 0 && call.message)
+        r = connection_take(connection, &call);
     if (r < 0) {
         log_error("pid %d, uid %u: a call could not be answered: %s", (int)connection->credentials.pid,
                   (unsigned)connection->credentials.uid, strerror(-r));
@@ -154,23 +177,44 @@ static size_t connection_staged_max(const Connection *connection)
     return manager_settings(connection->server->manager)->limits->calls_in_flight.value;
 }
 
+/* There is something to be answered, and nothing to be waited for first. */
+static bool connection_has_work(Connection *connection)
+{
+    Server *server = connection->server;
+
+    if (connection->is_waiting || connection_is_full(connection))
+        return false;
+    if (connection->sequence || connection->postponed) {
+        if (server->turn.count == 0 || connection->has_waited)
+            return true;
+        turn_wait(server, connection);
+        return false;
+    }
+    return !connection->closing && wire_has_next(connection->wire) &&
+           connection->staged < connection_staged_max(connection);
+}
+
 /* Does what can be done until its time is over; true: there is more. */
 static bool connection_work(Connection *connection)
 {
-    uint64_t deadline_us = turn_now_us() + CONNECTION_TIME_A_TURN_US;
+    uint64_t time_us = CONNECTION_TIME_A_TURN_US / (1 + connection->server->ready_count / 16);
+    uint64_t deadline_us =
+        turn_now_us() + (time_us > CONNECTION_TIME_A_TURN_LEAST_US ? time_us : CONNECTION_TIME_A_TURN_LEAST_US);
 
     for (size_t calls = 0; !connection->broken; calls++) {
         if (connection->deaf && connection->sequence)
             connection_drop_sequence(connection);
-        if (connection_is_full(connection))
-            return false;
-        bool has_work = connection->sequence || (!connection->closing && wire_has_next(connection->wire));
-        if (!has_work || connection->staged >= connection_staged_max(connection))
+        if (!connection_has_work(connection))
             return false;
         if (calls >= CONNECTION_CALLS_A_TURN || (calls > 0 && turn_now_us() >= deadline_us))
             return true;
+        bool has_waited = connection->has_waited;
+        connection->has_waited = false;
         if (!connection->sequence) {
             connection_handle(connection);
+            /* First all who have waited, then what is written next. */
+            if (has_waited)
+                return connection_has_work(connection);
             continue;
         }
         int r = sequence_run(connection->sequence, deadline_us);
@@ -218,8 +262,9 @@ static int connection_update(Connection *connection)
 {
     uint32_t events = 0;
 
-    if (!connection->ended && !connection->closing && !connection->sequence && !wire_has_next(connection->wire) &&
-        !connection_is_full(connection) && connection->staged < connection_staged_max(connection))
+    if (!connection->ended && !connection->closing && !connection->sequence && !connection->postponed &&
+        !wire_has_next(connection->wire) && !connection_is_full(connection) &&
+        connection->staged < connection_staged_max(connection))
         events |= EPOLLIN;
     if (!connection->deaf && wire_pending_out_bytes(connection->wire) > 0)
         events |= EPOLLOUT;
@@ -243,7 +288,7 @@ static bool connection_is_done(const Connection *connection)
         return true;
     if (!connection->ended && !connection->closing)
         return false;
-    if (connection->sequence || (!connection->closing && wire_has_next(connection->wire)))
+    if (connection->sequence || connection->postponed || (!connection->closing && wire_has_next(connection->wire)))
         return false;
     return connection->deaf || (connection->staged == 0 && wire_pending_out_bytes(connection->wire) == 0);
 }
@@ -252,10 +297,8 @@ void connection_run(Connection *connection)
 {
     Server *server = connection->server;
 
-    if (connection->is_ready) {
-        TAILQ_REMOVE(&server->ready, connection, ready);
-        connection->is_ready = false;
-    }
+    server_make_unready(server, connection);
+    entry_let_in(server);
     if (turn_is_due(server))
         server_settle(server);
     bool more = connection_work(connection);
@@ -283,10 +326,10 @@ static int connection_on_io(sd_event_source *source, int fd, uint32_t events, vo
 /* Before a close: unread bytes would make a reset of the end. What was queued for the client is still delivered. */
 static void socket_end(int fd)
 {
-    char bytes[4096];
+    char bytes[65536];
 
     shutdown(fd, SHUT_RDWR);
-    for (unsigned i = 0; i < 256 && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0; i++)
+    for (unsigned i = 0; i < 64 && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0; i++)
         ;
 }
 
@@ -313,7 +356,7 @@ static int connection_start(Connection *connection)
                            connection);
 }
 
-int connection_new_consume(Server *server, int fd, const char *only_service)
+int connection_new_consume(Server *server, int fd, const char *only_service, bool at_once)
 {
     _cleanup_(fd_closep) int socket_fd = fd;
     Credentials credentials = {0};
@@ -354,8 +397,10 @@ int connection_new_consume(Server *server, int fd, const char *only_service)
         connection_free(connection);
         return r;
     }
-    connection_read(connection);
-    connection_run(connection);
+    if (at_once) {
+        connection_read(connection);
+        connection_run(connection);
+    }
     return 0;
 }
 
@@ -364,11 +409,10 @@ void connection_free(Connection *connection)
     Server *server = connection->server;
 
     LIST_REMOVE(connection, connections);
-    if (connection->is_ready)
-        TAILQ_REMOVE(&server->ready, connection, ready);
+    server_make_unready(server, connection);
     connection_drop_sequence(connection);
-    if (connection->staged > 0)
-        turn_forget(server, connection);
+    call_free(connection->postponed);
+    turn_forget(server, connection);
     users_leave(&server->users, connection->user);
     sd_event_source_disable_unref(connection->io);
     credentials_release(&connection->credentials);

@@ -20,6 +20,7 @@ typedef struct Server Server;
 /* Of one turn of one client, after which the others come. */
 #define CONNECTION_CALLS_A_TURN 64
 #define CONNECTION_TIME_A_TURN_US 1000
+#define CONNECTION_TIME_A_TURN_LEAST_US 100 /* where many have work */
 /* With more than this unsent, nothing is read or made for it. */
 #define CONNECTION_UNSENT_MAX_BYTES (64u * 1024)
 
@@ -27,6 +28,7 @@ struct Connection {
     LIST_ENTRY(Connection) connections;
     LIST_ENTRY(Connection) watchers;
     TAILQ_ENTRY(Connection) ready;
+    TAILQ_ENTRY(Connection) readers;
     Server *server;
     User *user;
     Wire *wire;
@@ -36,20 +38,23 @@ struct Connection {
     Caller caller;
     char *only_service; /* of an entry to one service */
     Call *sequence;     /* is being answered; what comes after it waits */
+    Call *postponed;    /* the next one to be answered, after the turn of writes that is open */
     size_t staged;      /* writes that wait for their commit */
     bool fds_unsent;    /* among what waits to be sent */
     bool is_off;        /* its socket is not listened to */
     bool is_ready;
     bool is_watcher;
+    bool is_waiting;    /* for the end of a turn of writes */
+    bool has_waited;    /* and does not wait for another */
     bool ended;         /* nothing more comes in */
     bool closing;       /* what came is not looked at any more; it is closed once its replies are out */
     bool deaf;          /* nobody reads: replies are dropped, what was asked is still done */
     bool broken;        /* to be closed at once */
 };
 
-/* A client of an entry to everything (only_service NULL) or to one service. fd is taken over, also where it fails. What
- * it has sent already is handled at once. 0, also where the client was turned away; -errno. */
-int connection_new_consume(Server *server, int fd, const char *only_service);
+/* A client of an entry to everything (only_service NULL) or to one service. fd is taken over, also where it fails.
+ * at_once: what it has sent already is looked at. 0, also where the client was turned away; -errno. */
+int connection_new_consume(Server *server, int fd, const char *only_service, bool at_once);
 void connection_free(Connection *connection);
 
 /* Goes on with whatever can be done; may free it. */

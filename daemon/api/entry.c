@@ -14,6 +14,9 @@
 #include "daemon/api/server.h"
 #include "daemon/log.h"
 
+#define ENTRY_CLIENTS_A_TURN 64
+#define ENTRY_CLIENTS_BETWEEN_TURNS 8
+
 /* Folders can have longer paths than a socket address takes. */
 static int address_of(int directory_fd, const char *folder, const char *file, struct sockaddr_un *ret)
 {
@@ -62,16 +65,15 @@ static int socket_bind(int directory_fd, const char *folder, const char *file, i
     return 0;
 }
 
-/* One client a dispatch: the loop tells of the next at once, and nobody's flood of them holds up the others. */
-static int entry_on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+/* false: there was none, or no room. */
+static bool entry_accept(Entry *entry, bool at_once)
 {
-    Entry *entry = userdata;
     Server *server = entry->server;
 
-    int client_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int client_fd = accept4(entry->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (client_fd < 0 && (errno == EMFILE || errno == ENFILE) && server->spare_fd >= 0) {
         server->spare_fd = fd_close(server->spare_fd);
-        client_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        client_fd = accept4(entry->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         server_pause_accept(server);
     }
     if (client_fd < 0) {
@@ -79,12 +81,58 @@ static int entry_on_io(sd_event_source *source, int fd, uint32_t events, void *u
             server_pause_accept(server);
         else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
             log_error("accepting a client failed: %s", strerror(errno));
-        return 0;
+        return false;
     }
-    int r = connection_new_consume(server, client_fd, entry->service);
+    int r = connection_new_consume(server, client_fd, entry->service, at_once);
     if (r < 0 && r != -ENOTCONN)
         log_error("a client could not be served: %s", strerror(-r));
+    return !server->paused;
+}
+
+/* Others have work, which the loop does not tell of. */
+static bool server_is_busy(const Server *server)
+{
+    return server->turn.count > 0 || server->ready_count > 0;
+}
+
+static void entry_set_crowded(Entry *entry, bool crowded)
+{
+    if (crowded == entry->is_crowded)
+        return;
+    entry->is_crowded = crowded;
+    if (crowded)
+        TAILQ_INSERT_TAIL(&entry->server->crowded, entry, crowded);
+    else
+        TAILQ_REMOVE(&entry->server->crowded, entry, crowded);
+}
+
+/* Whoever comes while nothing else is to be done is served at once, which saves a turn of the loop. While there is,
+ * clients are only let in, many at a time: so none of them waits behind what all before it want, and who is one too
+ * many is soon told. */
+static int entry_on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+    Entry *entry = userdata;
+    size_t left = ENTRY_CLIENTS_A_TURN;
+    bool more;
+
+    do
+        more = entry_accept(entry, !server_is_busy(entry->server));
+    while (more && --left > 0 && server_is_busy(entry->server));
+    entry_set_crowded(entry, left == 0);
     return 0;
+}
+
+void entry_let_in(Server *server)
+{
+    Entry *entry = TAILQ_FIRST(&server->crowded);
+    size_t left = ENTRY_CLIENTS_BETWEEN_TURNS;
+
+    if (!entry)
+        return;
+    while (left > 0 && entry_accept(entry, false))
+        left--;
+    entry_set_crowded(entry, false);
+    entry_set_crowded(entry, left == 0);
 }
 
 static int entry_new_consume(Server *server, int fd, Entry **ret)
@@ -159,6 +207,7 @@ void entry_free(Entry *entry)
     if (!entry)
         return;
     LIST_REMOVE(entry, entries);
+    entry_set_crowded(entry, false);
     sd_event_source_disable_unref(entry->io);
     if (entry->file && fstatat(entry->directory_fd, entry->file, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         status.st_dev == entry->device && status.st_ino == entry->inode)

@@ -14,6 +14,7 @@ typedef struct Server Server;
 
 struct Entry {
     LIST_ENTRY(Entry) entries;
+    TAILQ_ENTRY(Entry) crowded;
     Server *server;
     char *service; /* the one it is to; NULL: everything */
     int fd;
@@ -21,6 +22,7 @@ struct Entry {
     char *file;       /* in that folder */
     uint64_t device, inode;
     sd_event_source *io;
+    bool is_crowded; /* more clients wait than were let in */
 };
 
 /* Binds folder/file, mode 0666. A path that nobody serves any more is replaced. folder is the path of directory_fd,
@@ -31,5 +33,8 @@ int entry_new_adopt_consume(Server *server, int fd, Entry **ret);
 /* Removes the path where it is still ours. */
 void entry_free(Entry *entry);
 DEFINE_CLEANUP(Entry *, entry_free)
+/* Lets some clients in where many wait. Called before each client's turn, so that those outside do not wait for a turn
+ * of everybody inside: there are bounds on how many can be inside. */
+void entry_let_in(Server *server);
 /* Accepts, or waits. */
 int entry_enable(Entry *entry, bool enable);

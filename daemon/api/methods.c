@@ -105,46 +105,40 @@ static int method_check_access(Call *call)
     return 0;
 }
 
-/* What is not on disk yet is not shown to anybody. */
-static int method_begin(Call *call)
+int method_prepare(Call *call)
 {
-    Server *server = call->connection->server;
-    unsigned flags = call->method->flags;
+    const Server *server = call->connection->server;
 
     call->event_sequence =
         server->turn.count > 0 ? server->turn.event_sequence : manager_event_sequence(server->manager);
-    if (!(flags & METHOD_WRITE) || (flags & METHOD_ALONE)) {
-        int r = server_settle(server);
-        if (r < 0)
-            return r;
-    }
-    if (flags & METHOD_WRITE)
-        turn_begin(server);
-    return 0;
-}
-
-int method_call(Call *call, Buffer *reply)
-{
     if (call->failure.code)
         return (int)call->failure.code;
     call->method = method_find(call->name);
     if (!call->method)
         return method_not_found(call);
-
     int r = method_check_access(call);
     if (r != 0)
         return r;
     if (!call->method->handler)
         return failure_method(&call->failure, FAILURE_METHOD_NOT_IMPLEMENTED, call->name);
-    /* Nobody would see what comes of it. */
-    if (call->oneway && !(call->method->flags & METHOD_WRITE))
-        return 0;
-    r = parameters_read(call);
-    if (r != 0)
-        return r;
-    r = method_begin(call);
+    return parameters_read(call);
+}
+
+bool method_is_staged(const Call *call)
+{
+    return (call->method->flags & (METHOD_WRITE | METHOD_ALONE)) == METHOD_WRITE;
+}
+
+int method_run(Call *call, Buffer *reply)
+{
+    Server *server = call->connection->server;
+
+    /* What is not on disk yet is not shown to anybody. */
+    int r = method_is_staged(call) ? 0 : server_settle(server);
     if (r < 0)
         return r;
+    if (call->method->flags & METHOD_WRITE)
+        turn_begin(server);
     reply_begin(reply);
     return call->method->handler(call, reply);
 }

@@ -23,9 +23,12 @@ struct Method {
 
 extern const Method methods[]; /* ended by a NULL name */
 
-/* From the method's name on: finds it, asks who may, reads the parameters, settles what a read must not overtake, and
- * calls the handler. Answers as handlers do. */
-int method_call(Call *call, Buffer *reply);
+/* From the method's name on: finds it, asks who may, reads the parameters. Answers as handlers do. */
+int method_prepare(Call *call);
+/* Calls the handler of a call that is prepared; what it must not overtake is settled before. Answers as handlers do. */
+int method_run(Call *call, Buffer *reply);
+/* A write that goes into a turn with others: it needs nothing settled before. */
+bool method_is_staged(const Call *call);
 
 /* A write begins: where an earlier one of this turn is about the same name, that one is settled first. -errno. */
 int method_begin_write(Call *call, const char *name);

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
@@ -18,18 +20,26 @@
 #define REGISTRY_LINK REGISTRY_FOLDER "/" SERVER_INTERFACE
 /* How long entries pause for want of descriptors where no client of ours goes. */
 #define PAUSE_US (100 * 1000)
+/* How long those that have work take, before the loop looks at sockets again. */
+#define READY_TIME_US 5000
 
 /* ---- turns ---- */
 
-static int server_on_ready(sd_event_source *source, void *userdata)
+/* The source is a descriptor that can always be read: sd-event has those wait their turn, while a deferred source that
+ * is enabled goes before every other one of its priority, time and again. */
+static int server_on_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
     Server *server = userdata;
-    Connection *connection = TAILQ_FIRST(&server->ready);
+    uint64_t deadline_us = turn_now_us() + READY_TIME_US;
+    Connection *connection;
 
-    /* One, then the loop looks who else has something to say. */
-    if (connection)
+    /* Each that is ready now, once; then the loop looks who else has something to say. */
+    for (size_t left = server->ready_count; left > 0 && (connection = TAILQ_FIRST(&server->ready)); left--) {
         connection_run(connection);
-    return TAILQ_EMPTY(&server->ready) ? 0 : sd_event_source_set_enabled(server->ready_source, SD_EVENT_ONESHOT);
+        if (turn_now_us() >= deadline_us)
+            break;
+    }
+    return TAILQ_EMPTY(&server->ready) ? sd_event_source_set_enabled(source, SD_EVENT_OFF) : 0;
 }
 
 void server_make_ready(Server *server, Connection *connection)
@@ -38,9 +48,19 @@ void server_make_ready(Server *server, Connection *connection)
         return;
     connection->is_ready = true;
     TAILQ_INSERT_TAIL(&server->ready, connection, ready);
-    int r = sd_event_source_set_enabled(server->ready_source, SD_EVENT_ONESHOT);
-    if (r < 0)
+    server->ready_count++;
+    int r = sd_event_source_set_enabled(server->ready_source, SD_EVENT_ON);
+    if (r < 0 && r != -ESTALE) /* the loop has ended */
         log_error("a client's turn could not be arranged: %s", strerror(-r));
+}
+
+void server_make_unready(Server *server, Connection *connection)
+{
+    if (!connection->is_ready)
+        return;
+    connection->is_ready = false;
+    TAILQ_REMOVE(&server->ready, connection, ready);
+    server->ready_count--;
 }
 
 /* ---- too few descriptors ---- */
@@ -165,7 +185,10 @@ static void server_on_handout_socket(const char *name, bool wanted, void *userda
 
 static int server_add_sources(Server *server)
 {
-    int r = sd_event_add_defer(server->event, &server->ready_source, server_on_ready, server);
+    server->ready_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (server->ready_fd < 0)
+        return -errno;
+    int r = sd_event_add_io(server->event, &server->ready_source, server->ready_fd, EPOLLIN, server_on_ready, server);
     if (r < 0)
         return r;
     r = sd_event_source_set_enabled(server->ready_source, SD_EVENT_OFF);
@@ -195,9 +218,11 @@ int server_new(sd_event *event, Manager *manager, const ServerOptions *options, 
     server->link_in_registry = options->link_in_registry;
     server->on_events = options->on_events;
     server->userdata = options->userdata;
-    server->runtime_fd = server->handout_fd = server->spare_fd = -1;
+    server->runtime_fd = server->handout_fd = server->spare_fd = server->ready_fd = -1;
+    TAILQ_INIT(&server->crowded);
     TAILQ_INIT(&server->ready);
     TAILQ_INIT(&server->turn.waiting);
+    TAILQ_INIT(&server->turn.readers);
     server->runtime_path = strdup(options->runtime_path);
     if (!server->runtime_path)
         return -ENOMEM;
@@ -314,6 +339,7 @@ void server_free(Server *server)
     sd_event_source_disable_unref(server->ready_source);
     sd_event_source_disable_unref(server->pause_timer);
     sd_event_unref(server->event);
+    fd_close(server->ready_fd);
     fd_close(server->spare_fd);
     fd_close(server->handout_fd);
     fd_close(server->runtime_fd);

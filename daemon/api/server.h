@@ -38,6 +38,7 @@ struct Server {
     int runtime_fd;
     int handout_fd;          /* RUNTIME/handout; -1: not needed yet */
     LIST_HEAD(, Entry) entries;
+    TAILQ_HEAD(, Entry) crowded;
     int spare_fd;            /* given up for one client where there are no descriptors left */
     bool paused;             /* no entry accepts */
     sd_event_source *pause_timer;
@@ -45,6 +46,8 @@ struct Server {
 
     LIST_HEAD(, Connection) connections;
     TAILQ_HEAD(, Connection) ready; /* have work that no event of their socket tells of */
+    size_t ready_count;
+    int ready_fd;
     sd_event_source *ready_source;
     LIST_HEAD(, Connection) watchers; /* with an endless sequence */
     size_t watcher_count;
@@ -72,6 +75,7 @@ int server_settle(Server *server);
 
 /* Has the connection run once more in this or the next turn of the loop. */
 void server_make_ready(Server *server, Connection *connection);
+void server_make_unready(Server *server, Connection *connection);
 /* A descriptor was given back: entries that pause go on. */
 void server_resume_accept(Server *server);
 /* accept(2) failed for lack of descriptors or memory: entries wait for either, or for a little while. */

@@ -29,6 +29,7 @@ int turn_init(Server *server)
     Turn *turn = &server->turn;
 
     TAILQ_INIT(&turn->waiting);
+    TAILQ_INIT(&turn->readers);
     int r = sd_event_add_defer(server->event, &turn->end, turn_on_end, server);
     if (r < 0)
         return r;
@@ -93,10 +94,23 @@ bool turn_is_due(const Server *server)
     return server->turn.count > 0 && turn_now_us() - server->turn.began_us >= TURN_AGE_MAX_US;
 }
 
-void turn_forget(Server *server, const Connection *connection)
+void turn_wait(Server *server, Connection *connection)
+{
+    if (connection->is_waiting)
+        return;
+    connection->is_waiting = true;
+    TAILQ_INSERT_TAIL(&server->turn.readers, connection, readers);
+}
+
+void turn_forget(Server *server, Connection *connection)
 {
     Call *call;
 
+    if (connection->is_waiting)
+        TAILQ_REMOVE(&server->turn.readers, connection, readers);
+    connection->is_waiting = false;
+    if (connection->staged == 0)
+        return;
     TAILQ_FOREACH(call, &server->turn.waiting, turn)
         if (call->connection == connection)
             call->connection = NULL;
@@ -132,7 +146,8 @@ static void turn_answer(Server *server, Call *call, const Failure *settled)
     if (connection->staged > 0)
         return;
     connection_flush(connection);
-    /* Its turn may have ended for want of this, it may be done, or it was not to be read from while so many were staged. */
+    /* Its turn may have ended for want of this, it may be done, or it was not to be read from while so many were
+     * staged. */
     server_make_ready(server, connection);
 }
 
@@ -157,6 +172,13 @@ int server_settle(Server *server)
         call_free(call);
     }
     turn->settling = false;
+    Connection *connection;
+    while ((connection = TAILQ_FIRST(&turn->readers))) {
+        TAILQ_REMOVE(&turn->readers, connection, readers);
+        connection->is_waiting = false;
+        connection->has_waited = true;
+        server_make_ready(server, connection);
+    }
     if (r < 0) {
         sd_event_exit(server->event, r);
         return r;

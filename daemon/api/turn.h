@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes share a commit: they are staged as they come, from whichever client, and answered together. The turn ends when
- * nobody has anything more to say, when somebody wants to read, or when it has grown old or large. */
+ * nobody has anything more to write, or when it has grown old or large. Who wants to read waits for that, once: then
+ * what is staged meanwhile is committed at once for it. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,7 +20,8 @@ typedef struct Turn Turn;
 #define TURN_END_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
 struct Turn {
-    TAILQ_HEAD(, Call) waiting; /* in the order in which they came */
+    TAILQ_HEAD(, Call) waiting; /* writes, in the order in which they came */
+    TAILQ_HEAD(, Connection) readers; /* whose next call is something else, and waits for the end */
     size_t count;
     uint64_t began_us;
     uint64_t event_sequence; /* of the first event that a write of this turn can have made */
@@ -39,5 +41,7 @@ bool turn_has_subject(const Server *server, const char *subject);
 /* Before a write is staged; the first of a turn begins it. */
 void turn_begin(Server *server);
 bool turn_is_due(const Server *server);
+/* The connection has its next turn when this one has ended. */
+void turn_wait(Server *server, Connection *connection);
 /* The client has gone: its writes stay, its replies go. */
-void turn_forget(Server *server, const Connection *connection);
+void turn_forget(Server *server, Connection *connection);

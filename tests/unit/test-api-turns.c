@@ -40,6 +40,16 @@ static void test_order(void **state)
         {{REGISTER("a"), REGISTER("b"), CALL("Describe", "{\"name\":\"b\"}")},
          "register:a register:b settle:2",
          {REGISTERED("a"), REGISTERED("b"), REGISTERED("b")}},
+        /* What is refused keeps its place. */
+        {{REGISTER("a"), CALL("Nothing", "{}"), CALL("Describe", "{}"), CALL("Apply", "{\"services\":1}"),
+          REGISTER("b")},
+         "register:a settle:1 register:b settle:1",
+         {REGISTERED("a"), ERROR(VARLINK "MethodNotFound", "{\"method\":\"io.hvsock.Registry.Nothing\"}"),
+          ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"name\"}"),
+          ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"services\"}"), REGISTERED("b")}},
+        {{REGISTER("a"), CALL_WITH("Nothing", "{}", "oneway"), CALL_WITH("Status", "{}", "oneway"), REGISTER("b")},
+         "register:a register:b settle:2",
+         {REGISTERED("a"), REGISTERED("b")}},
         /* What a reply shows must still be there. */
         {{REGISTER("a"), CALL("Unregister", "{\"name\":\"a\"}"), REGISTER("b")},
          "register:a settle:1 unregister:a register:b settle:2",
@@ -105,6 +115,62 @@ static void test_readers_wait_for_writers(void **state)
     client_close(&reader);
 }
 
+/* Clients that write and read in turns do not cost a commit each. */
+static void test_readers_share_a_commit(void **state)
+{
+    Fixture *fixture = *state;
+    Client clients[30];
+    char call[128];
+
+    for (size_t i = 0; i < ELEMENTS_OF(clients); i++)
+        clients[i] = client_open(fixture);
+    pump(fixture);
+    for (size_t i = 0; i < ELEMENTS_OF(clients); i++)
+        for (size_t k = 0; k < 3; k++) {
+            snprintf(call, sizeof(call), CALL("Register", "{\"service\":{\"name\":\"s%zu.%zu\",\"port\":3}}"), i, k);
+            client_send(&clients[i], call);
+            client_send(&clients[i], CALL("Status", "{}"));
+        }
+    pump(fixture);
+    assert_int_equal(fixture->manager.service_count, 90);
+    assert_in_range(fixture->manager.settles, 3, 6);
+    for (size_t i = 0; i < ELEMENTS_OF(clients); i++) {
+        for (size_t k = 0; k < 3; k++) {
+            snprintf(call, sizeof(call), "\"name\":\"s%zu.%zu\"", i, k);
+            assert_non_null(strstr(client_next(&clients[i]), call));
+            assert_non_null(strstr(client_next(&clients[i]), "\"services\":"));
+        }
+        client_close(&clients[i]);
+    }
+}
+
+/* A reader waits for one turn of writers, not for one after the other. */
+static void test_reader_waits_once(void **state)
+{
+    Fixture *fixture = *state;
+    Client writer = client_open(fixture), reader = client_open(fixture);
+
+    pump(fixture);
+    client_send(&writer, REGISTER("a"));
+    while (fixture->server->turn.count == 0)
+        assert_int_equal(sd_event_run(fixture->event, 0), 1);
+    client_send(&reader, CALL("Status", "{}"));
+    assert_int_equal(sd_event_run(fixture->event, 0), 1);
+    assert_null(client_next(&reader));
+    assert_int_equal(server_settle(fixture->server), 0);
+    /* The writer is first again. */
+    assert_int_equal(sd_event_source_set_enabled(fixture->server->ready_source, SD_EVENT_OFF), 0);
+    client_send(&writer, REGISTER("b"));
+    while (fixture->server->turn.count == 0)
+        assert_int_equal(sd_event_run(fixture->event, 0), 1);
+    assert_int_equal(sd_event_source_set_enabled(fixture->server->ready_source, SD_EVENT_ON), 0);
+    assert_int_equal(sd_event_run(fixture->event, 0), 1);
+    assert_string_equal(client_next(&reader), "{\"parameters\":{\"services\":2}}");
+    assert_string_equal(fixture->manager.log, "register:a settle:1 register:b settle:1");
+    client_close(&writer);
+    client_close(&reader);
+}
+
 static void test_failed_commit(void **state)
 {
     Fixture *fixture = *state;
@@ -112,7 +178,7 @@ static void test_failed_commit(void **state)
 
     fixture->manager.settle_fails = true;
     client_send(&one, REGISTER("a"));
-    client_send(&one, CALL("Apply", "{\"services\":1}"));
+    client_send(&one, CALL("Unregister", "{\"name\":\"zz\"}"));
     client_send(&one, REGISTER("b"));
     client_send(&other, REGISTER("c"));
     client_send(&other, REGISTER("c")); /* a conflict with what will not have been */
@@ -208,6 +274,7 @@ static void test_old_turn(void **state)
     Fixture *fixture = *state;
     Client one = client_open(fixture), other = client_open(fixture);
 
+    pump(fixture);
     client_send(&one, REGISTER("a"));
     client_send(&other, REGISTER("b"));
     while (fixture->server->turn.count == 0)
@@ -257,6 +324,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_clients_share_a_commit, fixture_setup, fixture_teardown),
         cmocka_unit_test(test_order),
         cmocka_unit_test_setup_teardown(test_readers_wait_for_writers, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_readers_share_a_commit, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_reader_waits_once, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_failed_commit, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_refusals_wait_too, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_many_pipelined, fixture_setup, fixture_teardown),
