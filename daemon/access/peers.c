@@ -20,6 +20,7 @@ typedef struct Rules {
     size_t uid_count;
     char **machines;
     size_t machine_count;
+    bool any_machine;
 } Rules;
 
 struct PeerRules {
@@ -110,8 +111,11 @@ static int rules_read(Rules *rules, Names *names, char *const *list, char *const
         return -ENOMEM;
     for (size_t i = 0; list && list[i] && r == 0; i++)
         r = rules_add(rules, names, list[i]);
-    for (size_t i = 0; machines && machines[i] && r == 0; i++)
-        r = rules_add(rules, names, machines[i]);
+    for (size_t i = 0; machines && machines[i] && r == 0; i++) {
+        bool any = strcmp(machines[i], "*") == 0;
+        rules->any_machine |= any;
+        r = any ? 0 : rules_add(rules, names, machines[i]);
+    }
     rules->cid_count = ranges_merge(rules->cids, rules->cid_count);
     rules->uid_count = ranges_merge(rules->uids, rules->uid_count);
     if (rules->machine_count > 0)
@@ -131,6 +135,8 @@ static bool rules_fit(const Rules *rules, const Peer *peer)
     if (peer->has_cid && ranges_contain(rules->cids, rules->cid_count, peer->cid))
         return true;
     if (peer->has_uid && ranges_contain(rules->uids, rules->uid_count, peer->uid))
+        return true;
+    if (peer->machine && rules->any_machine)
         return true;
     return peer->machine && rules->machine_count > 0 &&
            bsearch(&peer->machine, rules->machines, rules->machine_count, sizeof(*rules->machines), compare_names);

@@ -28,8 +28,8 @@ typedef enum PeerVerdict {
     PEER_NOT_ALLOWED, /* there is an allow, and nothing in it fits */
 } PeerVerdict;
 
-/* peers NULL: everybody. machines: names that may beside what allow says, and then nobody else may (machine:NAME on vsock); an
- * empty or absent list adds nothing. Users are looked up now; one that the host does not know fits nobody. -ENOMEM. */
+/* peers NULL: everybody. machines: names that may beside what allow says, and then nobody else may (machine:NAME on vsock);
+ * "*" is every machine that is known. An empty or absent list adds nothing. Users are looked up now; one that the host does not know fits nobody. -ENOMEM. */
 int peer_rules_new(const Peers *peers, char *const *machines, PeerRules **ret);
 void peer_rules_free(PeerRules *rules);
 DEFINE_CLEANUP(PeerRules *, peer_rules_free)

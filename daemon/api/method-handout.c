@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Acquire: listeners leave with SCM_RIGHTS, as many a reply as Varlink clients take. With `follow` the call goes on:
+/* Handing out. Acquire: listeners leave with SCM_RIGHTS, as many a reply as Varlink clients take. With `follow` the call goes on:
  * whenever the listeners of one of its services have changed, what is new is handed out too, and what is gone is
- * named. */
+ * named. Serve: a socket that connections come on. ListConnections: who has come. */
 
 #include <errno.h>
 #include <string.h>
@@ -220,4 +220,88 @@ int method_acquire(Call *call, Buffer *reply)
     call->next = acquire_next;
     return manager_acquire(connection->server->manager, &connection->caller, arguments->names,
                            call->more ? 0 : WIRE_FDS_A_REPLY, &handing->handed, &call->failure);
+}
+
+/* ---- Serve ---- */
+
+/* One reply, which takes the descriptor with it. */
+typedef struct Serving {
+    int fd;
+} Serving;
+
+static void serving_free(void *state)
+{
+    Serving *serving = state;
+
+    fd_close(serving->fd);
+    free(serving);
+}
+
+static int serve_next(Call *call, Buffer *reply, FdList *fds)
+{
+    Serving *serving = call->state;
+
+    if (serving->fd < 0)
+        return SEQUENCE_END;
+    buffer_append_text(reply, "{\"connectionSocketFileDescriptor\":0}");
+    int r = fd_list_add_consume(fds, TAKE_FD(serving->fd));
+    return r < 0 ? r : SEQUENCE_ITEM;
+}
+
+int method_serve(Call *call, Buffer *reply)
+{
+    const NameParameters *arguments = call->arguments;
+    Connection *connection = call->connection;
+
+    int r = method_check_entry(call, arguments->name);
+    if (r != 0)
+        return r;
+    Serving *serving = calloc(1, sizeof(*serving));
+    if (!serving)
+        return -ENOMEM;
+    serving->fd = -1;
+    call->state = serving;
+    call->state_free = serving_free;
+    call->next = serve_next;
+    return manager_serve(connection->server->manager, &connection->caller, arguments->name, &serving->fd, &call->failure);
+}
+
+/* ---- ListConnections ---- */
+
+/* What was open when it was asked. */
+typedef struct Opened {
+    char **objects;
+    size_t at;
+} Opened;
+
+static void opened_free(void *state)
+{
+    Opened *opened = state;
+
+    text_list_free(opened->objects);
+    free(opened);
+}
+
+static int connections_next(Call *call, Buffer *reply, FdList *fds)
+{
+    Opened *opened = call->state;
+
+    if (!opened->objects[opened->at])
+        return SEQUENCE_END;
+    buffer_append_text(reply, "{\"connection\":");
+    buffer_append_text(reply, opened->objects[opened->at++]);
+    buffer_append_char(reply, '}');
+    return SEQUENCE_ITEM;
+}
+
+int method_list_connections(Call *call, Buffer *reply)
+{
+    Opened *opened = calloc(1, sizeof(*opened));
+
+    if (!opened)
+        return -ENOMEM;
+    call->state = opened;
+    call->state_free = opened_free;
+    call->next = connections_next;
+    return manager_list_connections(call->connection->server->manager, &opened->objects);
 }

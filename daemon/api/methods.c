@@ -32,10 +32,10 @@ const Method methods[] = {
     {REGISTRY "ListMachines", method_list_machines, 0, &record_type_ListMachinesParameters},
 
     {REGISTRY "Acquire", method_acquire, METHOD_HANDOUT, &record_type_AcquireParameters},
-    {REGISTRY "Serve", NULL, METHOD_HANDOUT, &record_type_NameParameters},
+    {REGISTRY "Serve", method_serve, METHOD_HANDOUT, &record_type_NameParameters},
     {REGISTRY "Watch", method_watch, 0, NULL},
 
-    {REGISTRY "ListConnections", NULL, METHOD_ADMINISTRATOR, NULL},
+    {REGISTRY "ListConnections", method_list_connections, METHOD_ADMINISTRATOR, NULL},
     {REGISTRY "ReadLog", NULL, METHOD_ADMINISTRATOR, &record_type_ReadLogParameters},
     {REGISTRY "Metrics", NULL, METHOD_ADMINISTRATOR, NULL},
     {NULL, NULL, 0, NULL},

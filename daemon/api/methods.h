@@ -59,6 +59,8 @@ int method_remove_machine(Call *call, Buffer *reply);
 int method_list_machines(Call *call, Buffer *reply);
 
 int method_acquire(Call *call, Buffer *reply);
+int method_serve(Call *call, Buffer *reply);
+int method_list_connections(Call *call, Buffer *reply);
 int method_watch(Call *call, Buffer *reply);
 
 /* The texts of the interfaces, embedded. */

@@ -45,8 +45,8 @@ static int pids_add(Pids *pids, pid_t pid)
     return 0;
 }
 
-/* `socket:[12345]` */
-static bool is_wanted(int folder_fd, const char *name, const uint64_t *inodes, size_t inode_count)
+/* `socket:[12345]`; NULL: another, or no socket. inodes are sorted. */
+static const uint64_t *find_wanted(int folder_fd, const char *name, const uint64_t *inodes, size_t inode_count)
 {
     char target[64];
     uint64_t inode;
@@ -55,14 +55,17 @@ static bool is_wanted(int folder_fd, const char *name, const uint64_t *inodes, s
     size_t prefix_size = sizeof(prefix) - 1;
 
     if (size <= (ssize_t)prefix_size || size == (ssize_t)sizeof(target) || memcmp(target, prefix, prefix_size) != 0)
-        return false;
-    return text_to_number_sized(target + prefix_size, (size_t)size - prefix_size - 1, UINT64_MAX, &inode) &&
-           bsearch(&inode, inodes, inode_count, sizeof(*inodes), inode_compare);
+        return NULL;
+    if (!text_to_number_sized(target + prefix_size, (size_t)size - prefix_size - 1, UINT64_MAX, &inode))
+        return NULL;
+    return bsearch(&inode, inodes, inode_count, sizeof(*inodes), inode_compare);
 }
 
-/* Not being allowed to look, or a process that has ended, is the same as finding nothing. */
-static bool process_holds(int proc_fd, const char *pid, const uint64_t *inodes, size_t inode_count)
+/* Not being allowed to look, or a process that has ended, is the same as finding nothing. pids: where it is noted for
+ * each inode that nobody was found for yet; or NULL: the first will do. */
+static bool process_holds(int proc_fd, const char *pid, const uint64_t *inodes, size_t inode_count, pid_t *pids)
 {
+    bool any = false;
     char path[32];
 
     snprintf(path, sizeof(path), "%.20s/fd", pid);
@@ -73,10 +76,14 @@ static bool process_holds(int proc_fd, const char *pid, const uint64_t *inodes, 
     if (!folder)
         return false;
     TAKE_FD(fd);
-    for (struct dirent *entry; (entry = readdir(folder));)
-        if (entry->d_name[0] != '.' && is_wanted(dirfd(folder), entry->d_name, inodes, inode_count))
-            return true;
-    return false;
+    for (struct dirent *entry; (entry = readdir(folder)) && (pids || !any);) {
+        const uint64_t *found =
+            entry->d_name[0] == '.' ? NULL : find_wanted(dirfd(folder), entry->d_name, inodes, inode_count);
+        any |= found != NULL;
+        if (found && pids && pids[found - inodes] == 0)
+            pids[found - inodes] = (pid_t)atoi(pid);
+    }
+    return any;
 }
 
 int holders_find(const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count)
@@ -99,7 +106,7 @@ int holders_find(const uint64_t *inodes, size_t inode_count, size_t max, pid_t *
     for (struct dirent *entry; pids.count < max && (entry = readdir(proc));) {
         uint64_t pid;
         if (!text_to_number(entry->d_name, INT32_MAX, &pid) || (pid_t)pid == getpid() ||
-            !process_holds(dirfd(proc), entry->d_name, sorted, inode_count))
+            !process_holds(dirfd(proc), entry->d_name, sorted, inode_count, NULL))
             continue;
         if (pids_add(&pids, (pid_t)pid) < 0) {
             free(pids.items);
@@ -108,6 +115,32 @@ int holders_find(const uint64_t *inodes, size_t inode_count, size_t max, pid_t *
     }
     *ret_pids = pids.items;
     *ret_count = pids.count;
+    return 0;
+}
+
+int holders_of_each(const uint64_t *inodes, size_t count, pid_t *ret_pids)
+{
+    _cleanup_(freep) uint64_t *sorted = reallocarray(NULL, count + 1, sizeof(*sorted));
+    _cleanup_(freep) pid_t *pids = calloc(count + 1, sizeof(*pids));
+
+    if (!sorted || !pids)
+        return -ENOMEM;
+    if (count == 0)
+        return 0;
+    memcpy(sorted, inodes, count * sizeof(*sorted));
+    qsort(sorted, count, sizeof(*sorted), inode_compare);
+    _cleanup_(closedirp) DIR *proc = opendir("/proc");
+    if (!proc)
+        return -errno;
+    for (struct dirent *entry; (entry = readdir(proc));) {
+        uint64_t pid;
+        if (text_to_number(entry->d_name, INT32_MAX, &pid) && (pid_t)pid != getpid())
+            process_holds(dirfd(proc), entry->d_name, sorted, count, pids);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t *at = bsearch(&inodes[i], sorted, count, sizeof(*sorted), inode_compare);
+        ret_pids[i] = pids[at - sorted];
+    }
     return 0;
 }
 

@@ -259,14 +259,38 @@ void leases_free(Leases *leases)
     free(leases);
 }
 
-void leases_forget(Leases *leases, const char *service, pid_t pid)
+static Entry *entry_find(Leases *leases, const char *service, pid_t pid)
 {
     Process *process = RB_FIND(Processes, &leases->processes, &(Process){.pid = pid});
     Entry key = {.holding = process ? holding_find(leases, service) : NULL, .process = process};
-    Entry *entry = key.holding ? RB_FIND(Entries, &leases->entries, &key) : NULL;
 
-    if (entry)
-        entry_end(leases, entry, false);
+    return key.holding ? RB_FIND(Entries, &leases->entries, &key) : NULL;
+}
+
+static void drop_kinds(Leases *leases, const char *service, unsigned kinds, pid_t pid, bool tell)
+{
+    Entry *entry = entry_find(leases, service, pid);
+
+    if (!entry)
+        return;
+    entry->lease.kinds &= ~kinds;
+    if (entry->lease.kinds == 0)
+        entry_end(leases, entry, tell);
+}
+
+void leases_forget(Leases *leases, const char *service, pid_t pid)
+{
+    drop_kinds(leases, service, LEASE_LISTENERS | LEASE_CONNECTIONS, pid, false);
+}
+
+void leases_forget_kind(Leases *leases, const char *service, LeaseKind kind, pid_t pid)
+{
+    drop_kinds(leases, service, kind, pid, false);
+}
+
+void leases_drop_kind(Leases *leases, const char *service, LeaseKind kind, pid_t pid)
+{
+    drop_kinds(leases, service, kind, pid, true);
 }
 
 void leases_drop_service(Leases *leases, const char *service)
@@ -335,6 +359,12 @@ bool leases_has(Leases *leases, const char *service, pid_t pid)
 
 int leases_add_consume(Leases *leases, const char *service, int pidfd, pid_t pid, uid_t uid, uint32_t max_of_uid)
 {
+    return leases_add_kind_consume(leases, service, LEASE_LISTENERS, pidfd, pid, uid, max_of_uid);
+}
+
+int leases_add_kind_consume(Leases *leases, const char *service, LeaseKind kind, int pidfd, pid_t pid, uid_t uid,
+                            uint32_t max_of_uid)
+{
     _cleanup_(fd_closep) int fd = pidfd;
     int r;
 
@@ -350,8 +380,11 @@ int leases_add_consume(Leases *leases, const char *service, int pidfd, pid_t pid
     }
     Holding *holding = holding_find(leases, service);
     Entry key = {.holding = holding, .process = process};
-    if (process && holding && RB_FIND(Entries, &leases->entries, &key))
+    Entry *there = process && holding ? RB_FIND(Entries, &leases->entries, &key) : NULL;
+    if (there) {
+        there->lease.kinds |= kind;
         return 0;
+    }
 
     User *user = user_get(leases, uid);
     if (!user)
@@ -378,11 +411,27 @@ int leases_add_consume(Leases *leases, const char *service, int pidfd, pid_t pid
     entry->lease.uid = uid;
     entry->lease.start_time_ticks = process->start_time_ticks;
     entry->lease.since_us = time_now_us();
+    entry->lease.kinds = kind;
     entry_insert(leases, entry);
     return 0;
 }
 
 /* ---- looking ---- */
+
+bool leases_has_kind(Leases *leases, const char *service, LeaseKind kind, pid_t pid)
+{
+    const Entry *entry = entry_find(leases, service, pid);
+
+    return entry && entry->lease.kinds & kind && !process_has_ended(entry->process->pidfd);
+}
+
+bool leases_have_kind(const Leases *leases, const char *service, LeaseKind kind)
+{
+    for (const Lease *lease = leases_of_service(leases, service); lease; lease = lease->next_of_service)
+        if (lease->kinds & kind)
+            return true;
+    return false;
+}
 
 const Lease *leases_of_service(const Leases *leases, const char *service)
 {

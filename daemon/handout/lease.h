@@ -13,6 +13,12 @@
 typedef struct Lease Lease;
 typedef struct Leases Leases;
 
+/* What a lease is of. A process can have both of one service; the lease ends with the last. */
+typedef enum LeaseKind {
+    LEASE_LISTENERS = 1 << 0,   /* it has the listeners, until it ends: nobody else accepts on them */
+    LEASE_CONNECTIONS = 1 << 1, /* it gets connections that we accept */
+} LeaseKind;
+
 struct Lease {
     Lease *next_of_service; /* in the order they were taken */
     Lease *next_of_process;
@@ -21,6 +27,7 @@ struct Lease {
     uint64_t start_time_ticks; /* 0: not known */
     uid_t uid;
     uint64_t since_us;
+    unsigned kinds; /* LeaseKind */
 };
 
 /* Called for every lease that has ended (not by leases_free), after it is out of the lists and before it is freed. It
@@ -32,9 +39,19 @@ void leases_free(Leases *leases);
 DEFINE_CLEANUP(Leases *, leases_free)
 
 enum { LEASE_LIMIT = 1 };
-/* 0: made or there already; LEASE_LIMIT: the uid has max_of_uid. pidfd is taken over, also where it fails; pid is its
+/* Of listeners. 0: made or there already; LEASE_LIMIT: the uid has max_of_uid. pidfd is taken over, also where it fails; pid is its
  * process, in our pid namespace. -errno. */
 int leases_add_consume(Leases *leases, const char *service, int pidfd, pid_t pid, uid_t uid, uint32_t max_of_uid);
+int leases_add_kind_consume(Leases *leases, const char *service, LeaseKind kind, int pidfd, pid_t pid, uid_t uid,
+                            uint32_t max_of_uid);
+/* One of what a process has of a service is no more; where that was all, its lease ends, and on_end is called. */
+void leases_drop_kind(Leases *leases, const char *service, LeaseKind kind, pid_t pid);
+/* The same, and nobody is told: what was never handed out. */
+void leases_forget_kind(Leases *leases, const char *service, LeaseKind kind, pid_t pid);
+/* Some process has a lease of this kind. */
+bool leases_have_kind(const Leases *leases, const char *service, LeaseKind kind);
+/* This process, which has not ended, has a lease of this kind. */
+bool leases_has_kind(Leases *leases, const char *service, LeaseKind kind, pid_t pid);
 /* This process, which has not ended, has a lease of that service. */
 bool leases_has(Leases *leases, const char *service, pid_t pid);
 /* The first lease of a service, the rest by next_of_service; NULL: none. */

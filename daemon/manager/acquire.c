@@ -68,7 +68,8 @@ static int check_listening(const Service *service, Failure *failure)
     return failure_not_listening(failure, service->context->name, reason);
 }
 
-static int check_service(Manager *manager, const Caller *caller, const char *name, Failure *failure)
+/* It is there, and this caller may take it. */
+static int check_rights(Manager *manager, const Caller *caller, const char *name, Service **ret, Failure *failure)
 {
     Service *service = registry_find_service(&manager->registry, name);
 
@@ -78,10 +79,36 @@ static int check_service(Manager *manager, const Caller *caller, const char *nam
                                       service->has_port ? &service->port : NULL);
     if (why)
         return failure_not_allowed(failure, name, why);
-    int r = check_mode(manager, service, failure);
+    *ret = service;
+    return 0;
+}
+
+static int check_service(Manager *manager, const Caller *caller, const char *name, Failure *failure)
+{
+    Service *service = NULL;
+    int r = check_rights(manager, caller, name, &service, failure);
+
+    if (r == 0)
+        r = check_mode(manager, service, failure);
     if (r == 0)
         r = check_listening(service, failure);
     return r == 0 ? check_exclusive(manager, caller, service, failure) : r;
+}
+
+/* What only waits to listen, or for a machine, can be served already. */
+int manager_check_serve(Manager *manager, const Caller *caller, const char *name, Service **ret, Failure *failure)
+{
+    Service *service = NULL;
+    int r = check_rights(manager, caller, name, &service, failure);
+
+    if (r != 0)
+        return r;
+    if (!service_effectively_enabled(service) || (!service->listeners && !service->has_machines))
+        return check_listening(service, failure);
+    r = check_exclusive(manager, caller, service, failure);
+    if (r == 0)
+        *ret = service;
+    return r;
 }
 
 static int hand_out(Service *service, Handed *handed)
@@ -158,7 +185,7 @@ static int make_leases(Manager *manager, const Caller *caller, char *const *name
         return -ENOMEM;
     for (size_t i = 0; names[i]; i++) {
         Service *service = registry_find_service(&manager->registry, names[i]);
-        bool had = leases_has(manager->leases, names[i], caller->credentials->pid);
+        bool had = leases_has_kind(manager->leases, names[i], LEASE_LISTENERS, caller->credentials->pid);
         /* A process that asks again over the connection that it asked on before has nothing to prove. */
         if (caller->credentials->has_lease && had) {
             mark_handed_out(service);
@@ -171,7 +198,7 @@ static int make_leases(Manager *manager, const Caller *caller, char *const *name
                                      : make_lease(manager, caller, process_fd, service, failure);
         if (r != 0) {
             while (made > 0) /* all or none */
-                leases_forget(manager->leases, new_ones[--made], caller->credentials->pid);
+                leases_forget_kind(manager->leases, new_ones[--made], LEASE_LISTENERS, caller->credentials->pid);
             return r;
         }
         if (!had)
@@ -210,6 +237,9 @@ int manager_acquire(Manager *manager, const Caller *caller, char *const *names, 
         r = failure_plain(failure, FAILURE_EXPECTED_MORE);
     if (r == 0)
         r = make_leases(manager, caller, names, failure);
+    /* Whoever has the listeners accepts, and not we; where it came to nothing, what we watch is not to block. */
+    for (size_t i = 0; i < count; i++)
+        manager_serve_changed(manager, names[i]);
     if (r != 0) {
         handed_release(&handed);
         return r < 0 ? refuse_resources(failure, r) : r;
@@ -226,6 +256,7 @@ void manager_on_lease_end(const Lease *lease, void *userdata)
 
     if (service)
         registry_touch(&manager->registry, service);
+    manager_serve_lease_ended(manager, lease);
     manager_event(manager, "released", lease->service, NULL, "%s is let go of by process %d", lease->service,
                   (int)lease->pid);
     /* What was waiting for that process to let go may be had now. */

@@ -77,6 +77,7 @@ static int apply_machine(Manager *manager, Change *change)
         manager_plan_close_machine(manager, machine);
         manager_event(manager, "machine-removed", NULL, change->name, "machine %s is gone", change->name);
         registry_remove_machine(registry, machine);
+        manager_serve_rules_changed(manager);
         return 0;
     }
     if (change->kind == CHANGE_ADD) {
@@ -104,6 +105,7 @@ static int apply_machine(Manager *manager, Change *change)
         if (r < 0)
             return r;
     }
+    manager_serve_rules_changed(manager);
     manager_event(manager, "machine-added", NULL, machine->context->name, "machine %s is %s", machine->context->name,
                   change->kind == CHANGE_ADD ? "added" : "changed");
     return store_machine(manager, machine);
@@ -113,6 +115,13 @@ static void tell_handout_socket(Manager *manager, const char *name, bool was, bo
 {
     if ((was || is) && manager->observer.on_handout_socket)
         manager->observer.on_handout_socket(name, is, manager->observer.userdata);
+}
+
+/* Of a service that is disabled. */
+static void end_leases(Manager *manager, const char *name)
+{
+    manager_serve_stop(manager, name);
+    leases_drop_service(manager->leases, name);
 }
 
 static int remove_service(Manager *manager, Change *change)
@@ -125,6 +134,7 @@ static int remove_service(Manager *manager, Change *change)
     if (r < 0)
         return r;
     manager_plan_close_all(manager, service);
+    manager_serve_forget(manager, change->name);
     leases_drop_service(manager->leases, change->name);
     tell_handout_socket(manager, change->name, wants_handout_socket(service->context), false);
     manager_event(manager, "unregistered", change->name, NULL, "%s is gone", change->name);
@@ -149,7 +159,7 @@ static int override_service(Manager *manager, Change *change)
         return r;
     bool enabled = service_effectively_enabled(service);
     if (!enabled)
-        leases_drop_service(manager->leases, change->name);
+        end_leases(manager, change->name);
     manager_event(manager, enabled ? "enabled" : "disabled", change->name, NULL, "%s is %s", change->name,
                   enabled ? "enabled" : "disabled");
     return 0;
@@ -200,7 +210,8 @@ static int put_service(Manager *manager, Change *change)
     if (r < 0)
         return r;
     if (!service_effectively_enabled(service))
-        leases_drop_service(manager->leases, name);
+        end_leases(manager, name);
+    manager_serve_changed(manager, name);
     tell_handout_socket(manager, name, had_socket, wants_handout_socket(service->context));
     manager_event(manager, change->kind == CHANGE_ADD ? "registered" : "changed", name, NULL, "%s is %s", name,
                   change->kind == CHANGE_ADD ? "registered" : "changed");

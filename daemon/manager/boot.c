@@ -253,6 +253,7 @@ int manager_rebuild(Manager *manager)
         r = manager_plan_everything(manager);
     if (r == 0)
         manager_run_plan(manager);
+    manager_serve_rebuilt(manager);
     if (r < 0)
         log_error("cannot read the registry again: %s", strerror(-r));
     return r;

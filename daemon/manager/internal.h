@@ -16,6 +16,7 @@
 TAILQ_HEAD(ListenerQueue, Listener);
 
 typedef struct Folder Folder;
+typedef struct Serve Serve;
 
 struct Manager {
     sd_event *event;
@@ -34,6 +35,7 @@ struct Manager {
     Declared *declared;   /* the last good load of files; NULL: the declared set is the store's */
     Problems errors;      /* of the last load, for Status */
     Leases *leases;
+    Serve *serve; /* serve.h */
     uint64_t started_at_us;
 
     bool booting; /* boot's plan has not run yet */
@@ -226,3 +228,22 @@ int manager_implied_peers(Manager *manager, const ServiceContext *service, bool 
 /* Completed contexts compared. */
 int manager_service_is_same(Manager *manager, const Service *service, const ServiceContext *context, bool *ret_same);
 void manager_on_lease_end(const Lease *lease, void *userdata);
+
+/* acquire.c: may this caller serve that; 0: *ret is the service */
+int manager_check_serve(Manager *manager, const Caller *caller, const char *name, Service **ret, Failure *failure);
+/* serve.c: what others tell it */
+int manager_serve_new(Manager *manager);
+void manager_serve_free(Manager *manager);
+/* The service is disabled: its clients read what they have, and then the end. */
+void manager_serve_stop(Manager *manager, const char *name);
+/* ... and everything is forgotten: it is gone. */
+void manager_serve_forget(Manager *manager, const char *name);
+/* The service, or who has leases of it, is another. */
+void manager_serve_changed(Manager *manager, const char *name);
+/* Machines or settings have changed. */
+void manager_serve_rules_changed(Manager *manager);
+/* It listens now. */
+void manager_serve_listener(Manager *manager, Listener *listener);
+/* The registry was read anew. */
+void manager_serve_rebuilt(Manager *manager);
+void manager_serve_lease_ended(Manager *manager, const Lease *lease);

@@ -285,6 +285,7 @@ static void listener_take_result(Manager *manager, Listener *listener, BindResul
     if (listener->state == LISTENER_WAITING && result->error == EADDRINUSE && listener->holder_count == 0)
         listener_name_drained(manager, listener);
     if (result->fd >= 0) {
+        listener_stop_watch(listener);
         fd_close(listener->fd);
         listener->fd = TAKE_FD(result->fd);
         free(listener->path);
@@ -294,6 +295,7 @@ static void listener_take_result(Manager *manager, Listener *listener, BindResul
     }
     if (listener->state == LISTENER_WAITING)
         TAILQ_INSERT_TAIL(&manager->waiting, listener, queue);
+    manager_serve_listener(manager, listener);
     manager_watch_listener(manager, listener);
     if (before != listener->state || !text_equal(listener->reason, reason_before)) {
         registry_touch(&manager->registry, listener->service);
@@ -341,6 +343,7 @@ static int listener_run(Manager *manager, Listener *listener)
 void manager_replace_listener(Manager *manager, Listener *listener)
 {
     manager_dequeue_listener(manager, listener);
+    listener_stop_watch(listener);
     bind_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
     free(listener->path);
     listener->path = NULL;

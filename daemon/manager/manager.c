@@ -29,6 +29,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret)
         return -ENOMEM;
     int r = leases_new(event, manager_on_lease_end, manager, &manager->leases);
     if (r == 0)
+        r = manager_serve_new(manager);
+    if (r == 0)
         r = manager_set_settings(manager, record_new(&record_type_Settings));
     if (r < 0)
         return r;
@@ -51,6 +53,7 @@ void manager_free(Manager *manager)
     if (!manager)
         return;
     manager_retry_release(manager);
+    manager_serve_free(manager);
     leases_free(manager->leases);
     free_queue(&manager->closing);
     free_queue(&manager->draining);
@@ -125,6 +128,7 @@ int manager_set_settings(Manager *manager, Settings *settings_consume)
     manager->default_peers = default_peers;
     access_free(manager->access);
     manager->access = TAKE_PTR(access);
+    manager_serve_rules_changed(manager);
     settings_free(manager->settings);
     manager->settings = TAKE_PTR(settings);
     settings_free(manager->settings_given);

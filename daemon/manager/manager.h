@@ -41,7 +41,7 @@ struct Event {
     uint64_t sequence;
     uint64_t time_us;
     const char *kind;    /* static: registered, unregistered, changed, enabled, disabled, listening, waiting, failed,
-                            draining, acquired, released, machine-added, machine-removed, reloaded, error */
+                            draining, acquired, released, refused, machine-added, machine-removed, reloaded, error */
     char *service;
     char *machine;
     char *text;
@@ -132,6 +132,10 @@ struct Handed {
 };
 int manager_acquire(Manager *manager, const Caller *caller, char *const *names, size_t max, Handed *ret, Failure *failure);
 void handed_release(Handed *handed);
+/* The client's end of a socket on which each message is a Connection with its descriptor; the caller's. */
+int manager_serve(Manager *manager, const Caller *caller, const char *name, int *ret_fd, Failure *failure);
+/* Everybody who is connected now: Connection objects. */
+int manager_list_connections(Manager *manager, char ***ret_objects);
 
 /* ---- events ---- */
 /* The first event with a sequence of at least `sequence`, or NULL. *ret_missed: how many before it are forgotten. */

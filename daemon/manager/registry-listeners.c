@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "daemon/manager/registry.h"
 #include "schema/base/fd.h"
@@ -76,6 +77,7 @@ Listener *registry_add_listener(Registry *registry, Service *service, const Plan
         .type = (uint8_t)wanted->type,
         .wildcard = wanted->wildcard,
         .fd = -1,
+        .accept_fd = -1,
     };
     if (failed) {
         listener_free(listener);
@@ -100,8 +102,16 @@ void registry_take_listener(Registry *registry, Service *service, Listener *list
     registry->listener_count++;
 }
 
+void listener_stop_watch(Listener *listener)
+{
+    if (listener->accept_fd >= 0 && listener->fd >= 0)
+        epoll_ctl(listener->accept_fd, EPOLL_CTL_DEL, listener->fd, NULL);
+    listener->accept_fd = -1;
+}
+
 void registry_remove_listener(Registry *registry, Listener *listener)
 {
+    listener_stop_watch(listener);
     *listener->previous = listener->next;
     if (listener->next)
         listener->next->previous = listener->previous;

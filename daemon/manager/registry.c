@@ -24,6 +24,13 @@ static int machine_compare_names(const Machine *a, const Machine *b)
     return strcmp(a->context->name, b->context->name);
 }
 
+static int machine_compare_cids(const Machine *a, const Machine *b)
+{
+    int order = (a->context->cid.value > b->context->cid.value) - (a->context->cid.value < b->context->cid.value);
+
+    return order ? order : machine_compare_names(a, b);
+}
+
 static int origin_compare(const Origin *a, const Origin *b)
 {
     int order = (a->kind > b->kind) - (a->kind < b->kind);
@@ -38,6 +45,7 @@ static int origin_compare(const Origin *a, const Origin *b)
 RB_GENERATE_INTERNAL(ServicesByName, Service, by_name, service_compare_names, _unused_ static)
 RB_GENERATE_INTERNAL(ServicesByGuid, Service, by_guid, service_compare_guids, _unused_ static)
 RB_GENERATE_INTERNAL(MachinesByName, Machine, by_name, machine_compare_names, _unused_ static)
+RB_GENERATE_INTERNAL(MachinesByCid, Machine, by_cid, machine_compare_cids, _unused_ static)
 RB_GENERATE_INTERNAL(OriginsByIdentity, Origin, by_identity, origin_compare, _unused_ static)
 
 void registry_init(Registry *registry)
@@ -46,6 +54,7 @@ void registry_init(Registry *registry)
     RB_INIT(&registry->services);
     RB_INIT(&registry->services_by_guid);
     RB_INIT(&registry->machines);
+    RB_INIT(&registry->machines_by_cid);
     RB_INIT(&registry->origins);
     RB_INIT(&registry->listeners);
     RB_INIT(&registry->auto_ports);
@@ -113,6 +122,18 @@ Machine *registry_find_machine(Registry *registry, const char *name)
     Machine key = {.context = &context};
 
     return RB_FIND(MachinesByName, &registry->machines, &key);
+}
+
+Machine *registry_find_machine_by_cid(Registry *registry, uint32_t cid)
+{
+    MachineContext context = {.name = (char *)(uintptr_t)"", .cid = {.value = cid, .set = true}};
+    Machine key = {.context = &context};
+    Machine *machine = RB_NFIND(MachinesByCid, &registry->machines_by_cid, &key);
+    Machine *other = machine ? RB_NEXT(MachinesByCid, &registry->machines_by_cid, machine) : NULL;
+
+    if (!machine || machine->context->cid.value != cid || (other && other->context->cid.value == cid))
+        return NULL;
+    return machine;
 }
 
 Machine *registry_next_machine(Registry *registry, const char *after)
@@ -356,6 +377,8 @@ Machine *registry_add_machine(Registry *registry, MachineContext *context_consum
     machine->origin->machine_count++;
     registry->machine_count++;
     RB_INSERT(MachinesByName, &registry->machines, machine);
+    if (machine->context->cid.set)
+        RB_INSERT(MachinesByCid, &registry->machines_by_cid, machine);
     return machine;
 }
 
@@ -374,9 +397,13 @@ int registry_change_machine(Registry *registry, Machine *machine, MachineContext
     registry_release_origin(registry, machine->origin);
     machine->origin = origin;
 
-    /* The name is the same, so the place in the tree is too. */
+    /* The name is the same, so the place in the tree of names is too. */
+    if (machine->context->cid.set)
+        RB_REMOVE(MachinesByCid, &registry->machines_by_cid, machine);
     machine_context_free(machine->context);
     machine->context = TAKE_PTR(context);
+    if (machine->context->cid.set)
+        RB_INSERT(MachinesByCid, &registry->machines_by_cid, machine);
     return 0;
 }
 
@@ -385,6 +412,8 @@ void registry_remove_machine(Registry *registry, Machine *machine)
     RB_REMOVE(MachinesByName, &registry->machines, machine);
     while (!LIST_EMPTY(&machine->listeners))
         listener_leave_machine(LIST_FIRST(&machine->listeners));
+    if (machine->context->cid.set)
+        RB_REMOVE(MachinesByCid, &registry->machines_by_cid, machine);
     LIST_REMOVE(machine, of_origin);
     machine->origin->machine_count--;
     registry_release_origin(registry, machine->origin);

@@ -74,6 +74,7 @@ struct Listener {
     bool planned;    /* in the manager's queue of what is to be bound or changed */
     bool handed_out; /* somebody may hold a copy */
     bool adopted;    /* passed to us already bound */
+    int accept_fd;   /* the epoll(7) that it is watched in for connections (serve.h); -1: not watched */
 };
 
 struct Service {
@@ -104,6 +105,7 @@ struct Service {
 
 struct Machine {
     RB_ENTRY(Machine) by_name;
+    RB_ENTRY(Machine) by_cid; /* where its context has one */
     LIST_ENTRY(Machine) of_origin;
     LIST_HEAD(, Listener) listeners; /* on its own transport */
     MachineContext *context;
@@ -126,6 +128,7 @@ struct AutoPort {
 RB_HEAD(ServicesByName, Service);
 RB_HEAD(ServicesByGuid, Service);
 RB_HEAD(MachinesByName, Machine);
+RB_HEAD(MachinesByCid, Machine);
 RB_HEAD(OriginsByIdentity, Origin);
 RB_HEAD(ListenersByKey, Listener);
 RB_HEAD(AutoPortsByName, AutoPort);
@@ -135,6 +138,7 @@ struct Registry {
     struct ServicesByName services;
     struct ServicesByGuid services_by_guid; /* guid, then name: also finds by port */
     struct MachinesByName machines;
+    struct MachinesByCid machines_by_cid;   /* cid, then name */
     struct OriginsByIdentity origins;
     struct ListenersByKey listeners;        /* key, then service: what an address is claimed by */
     struct AutoPortsByName auto_ports;
@@ -158,6 +162,8 @@ Service *registry_service_after(Service *service);
 /* The first with this GUID after a name (NULL: the first at all). */
 Service *registry_next_service_with_guid(Registry *registry, const Guid *guid, const char *after);
 Machine *registry_find_machine(Registry *registry, const char *name);
+/* Whose CID that is now; NULL: nobody's, or more than one machine's. */
+Machine *registry_find_machine_by_cid(Registry *registry, uint32_t cid);
 Machine *registry_next_machine(Registry *registry, const char *after);
 Origin *registry_find_origin(Registry *registry, StoredOrigin kind, const char *source, uid_t uid);
 /* The first set of this name, whoever's. */
@@ -187,6 +193,8 @@ void registry_remove_listener(Registry *registry, Listener *listener);
 void listener_free(Listener *listener);
 /* Its machine is gone, or it is. */
 void listener_leave_machine(Listener *listener);
+/* Nobody is told any more that connections wait there; before its descriptor is closed, for copies of it keep a watch alive. */
+void listener_stop_watch(Listener *listener);
 /* Puts a service's listeners into the order of what was wanted. */
 void registry_order_listeners(Registry *registry, Service *service, const PlanWanted *wanted);
 

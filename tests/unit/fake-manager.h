@@ -385,3 +385,35 @@ uint64_t manager_event_sequence(const Manager *manager)
 {
     return manager->events;
 }
+
+/* /dev/null stands for the socket. */
+int manager_serve(Manager *manager, const Caller *caller, const char *name, int *ret_fd, Failure *failure)
+{
+    if (!manager_find_service(manager, name))
+        return failure_no_such_service(failure, name);
+    *ret_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    return *ret_fd < 0 ? -errno : 0;
+}
+
+int manager_list_connections(Manager *manager, char ***ret_objects)
+{
+    char **objects = NULL;
+    int r = 0;
+
+    for (size_t i = 0; i < manager->service_count && r == 0; i++) {
+        Buffer text = {0};
+        char *taken;
+        buffer_append_text(&text, "{\"service\":");
+        buffer_append_json(&text, manager->services[i].name);
+        buffer_append_char(&text, '}');
+        r = buffer_take(&text, &taken, NULL);
+        if (r == 0) {
+            r = text_list_append(&objects, taken);
+            free(taken);
+        }
+    }
+    if (r == 0 && !objects)
+        objects = calloc(1, sizeof(*objects));
+    *ret_objects = objects;
+    return r;
+}

@@ -46,8 +46,8 @@ static void test_replies(void **state)
         {CALL("Register", "{\"service\":{\"name\":\"c\"},\"ephemeralProcessId\":0}"),
          ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"ephemeralProcessId\"}")},
 
-        {CALL("Serve", "{\"name\":\"a\"}"),
-         ERROR(VARLINK "MethodNotImplemented", "{\"method\":\"io.hvsock.Registry.Serve\"}")},
+        {CALL("Serve", "{\"name\":\"none\"}"), ERROR(OURS "NoSuchService", "{\"name\":\"none\"}")},
+        {CALL("Serve", "{}"), ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"name\"}")},
         {CALL("Metrics", "{}"), ERROR(VARLINK "MethodNotImplemented", "{\"method\":\"io.hvsock.Registry.Metrics\"}")},
         {CALL("Nothing", "{}"), ERROR(VARLINK "MethodNotFound", "{\"method\":\"io.hvsock.Registry.Nothing\"}")},
         {"{\"method\":\"org.varlink.service.Nothing\"}",

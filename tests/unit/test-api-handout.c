@@ -247,7 +247,9 @@ static void test_handout_entry(void **state)
         {CALL("Describe", "{\"name\":\"secret\"}"), "\"port\":5,\"enabled\":true}}"}, /* and no secret */
         {CALL("Lookup", "{\"port\":5}"), "\"name\":\"secret\""},
         {CALL("Acquire", "{\"names\":[\"secret\"]}"), "\"listeners\":[{"},
-        {CALL("Serve", "{\"name\":\"secret\"}"), "MethodNotImplemented"},
+        {CALL("Serve", "{\"name\":\"secret\"}"), "\"connectionSocketFileDescriptor\":0"},
+        {CALL("Serve", "{\"name\":\"b\"}"), "NotAllowed"},
+        {CALL("ListConnections", "{}"), "NotAllowed"},
         {"{\"method\":\"org.varlink.service.GetInfo\"}", "\"vendor\""},
         {CALL("Lookup", "{\"name\":\"b\"}"), "NoSuchService"},
         {CALL("Lookup", "{\"port\":6}"), "NoSuchService"},

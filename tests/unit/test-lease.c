@@ -303,6 +303,32 @@ static void test_bad_arguments(void **state)
     TEARDOWN;
 }
 
+/* What a process has of a service comes and goes by itself; the lease ends with the last. */
+static void test_kinds(void **state)
+{
+    SETUP;
+    int pidfd = pidfd_of(getpid());
+
+    leases_drop_kind(leases, "a", LEASE_CONNECTIONS, getpid());
+    assert_int_equal(
+        leases_add_kind_consume(leases, "a", LEASE_CONNECTIONS, fd_duplicate(pidfd), getpid(), 0, 10), 0);
+    assert_false(leases_have_kind(leases, "a", LEASE_LISTENERS));
+    assert_int_equal(leases_add_consume(leases, "a", fd_duplicate(pidfd), getpid(), 0, 10), 0);
+    assert_true(leases_have_kind(leases, "a", LEASE_LISTENERS));
+    assert_true(leases_have_kind(leases, "a", LEASE_CONNECTIONS));
+    assert_false(leases_have_kind(leases, "b", LEASE_CONNECTIONS));
+    assert_int_equal(leases_count(leases), 1);
+    leases_drop_kind(leases, "a", LEASE_CONNECTIONS, getpid() + 1);
+    leases_drop_kind(leases, "a", LEASE_LISTENERS, getpid());
+    assert_false(leases_have_kind(leases, "a", LEASE_LISTENERS));
+    assert_int_equal(ended->count, 0);
+    leases_drop_kind(leases, "a", LEASE_CONNECTIONS, getpid());
+    assert_int_equal(ended->count, 1);
+    assert_int_equal(leases_count(leases), 0);
+    close(pidfd);
+    TEARDOWN;
+}
+
 static double seconds_now(void)
 {
     struct timespec now;
@@ -359,6 +385,7 @@ int main(void)
         cmocka_unit_test_setup(test_drop_from_on_end, setup),
         cmocka_unit_test_setup(test_pid_again, setup),
         cmocka_unit_test_setup(test_bad_arguments, setup),
+        cmocka_unit_test_setup(test_kinds, setup),
         cmocka_unit_test_setup(test_many, setup),
     };
 

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The socket of one client of Serve; lives until that client has ended. unix(7), cmsg(3). */
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "daemon/handout/connection-socket.h"
+#include "schema/base/fd.h"
+
+/* The kernel doubles it, and counts its own memory: some seven connections of the usual length. More would wait at one
+ * client while another has nothing to do. */
+#define BUFFER_BYTES 4096
+
+typedef union Control {
+    struct cmsghdr header; /* for the alignment */
+    char bytes[CMSG_SPACE(2 * sizeof(int))];
+} Control;
+
+int connection_socket_new(ConnectionSocket *ret)
+{
+    int ends[2], size = BUFFER_BYTES;
+    socklen_t size_size = sizeof(size);
+    struct stat status;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    _cleanup_(fd_closep) int fd = ends[0], client_fd = ends[1];
+    int r = fd_set_nonblocking(fd, true);
+    if (r < 0)
+        return r;
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &size_size) < 0 || fstat(client_fd, &status) < 0)
+        return -errno;
+    *ret = (ConnectionSocket){
+        .fd = TAKE_FD(fd), .client_fd = TAKE_FD(client_fd), .inode = status.st_ino, .buffer_bytes = size};
+    return 0;
+}
+
+void connection_socket_close(ConnectionSocket *socket)
+{
+    socket->fd = fd_close(socket->fd);
+    socket->client_fd = fd_close(socket->client_fd);
+}
+
+size_t connection_socket_unread(const ConnectionSocket *socket)
+{
+    int bytes = 0;
+
+    return ioctl(socket->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
+}
+
+/* The kernel takes a message whole as long as what waits is less than the buffer: sock_alloc_send_pskb() in
+ * net/core/sock.c, which counts one more than it tells. */
+bool connection_socket_has_room(const ConnectionSocket *socket)
+{
+    return connection_socket_unread(socket) + 1 < (size_t)socket->buffer_bytes;
+}
+
+int connection_socket_send(const ConnectionSocket *socket, const char *text, size_t size_bytes, int fd)
+{
+    Control control = {0};
+    struct iovec part = {.iov_base = (void *)(uintptr_t)text, .iov_len = size_bytes};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = CMSG_SPACE(sizeof(int))};
+
+    control.header = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+    ssize_t n;
+    do
+        n = sendmsg(socket->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return 0;
+    switch (errno) {
+    case EAGAIN:
+    case ENOBUFS:
+    case ETOOMANYREFS: /* too many descriptors are on their way already */
+        return CONNECTION_SOCKET_FULL;
+    case EPIPE:
+    case ECONNRESET:
+    case ENOTCONN:
+        return CONNECTION_SOCKET_ENDED;
+    default:
+        return -errno;
+    }
+}
+
+int connection_socket_take_back(const ConnectionSocket *socket, char *text, size_t *ret_size_bytes, int *ret_fd)
+{
+    Control control = {0};
+    struct iovec part = {.iov_base = text, .iov_len = CONNECTION_MESSAGE_MAX_BYTES};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+
+    ssize_t n;
+    do
+        n = recvmsg(socket->client_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n == 0 || (n < 0 && errno == EAGAIN))
+        return CONNECTION_SOCKET_EMPTY;
+    if (n < 0)
+        return -errno;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (!header || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof(int)))
+        return -EMFILE; /* only we write there, so it was cut off for want of a number */
+    memcpy(ret_fd, CMSG_DATA(header), sizeof(*ret_fd));
+    *ret_size_bytes = (size_t)n;
+    return 0;
+}

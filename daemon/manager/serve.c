@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who serves: the clients of a service, their sockets, and what is watched for them. Listeners of a service that is served
+ * are watched in an epoll of its own, which is one source of the event loop: switched off when no client has room, so that
+ * nothing is accepted then. epoll(7), sd_event_add_io(3). */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "daemon/bind/holders.h"
+#include "daemon/log.h"
+#include "daemon/manager/serve.h"
+
+static int serving_compare(const Serving *a, const Serving *b)
+{
+    return strcmp(a->name, b->name);
+}
+
+RB_GENERATE_INTERNAL(Servings, Serving, by_name, serving_compare, _unused_ static)
+
+Serving *serving_find(Manager *manager, const char *name)
+{
+    Serving *serving = RB_ROOT(&manager->serve->servings);
+
+    while (serving) {
+        int order = strcmp(name, serving->name);
+        if (order == 0)
+            break;
+        serving = order < 0 ? RB_LEFT(serving, by_name) : RB_RIGHT(serving, by_name);
+    }
+    return serving;
+}
+
+/* ---- what is watched ---- */
+
+/* Which room a client has is asked of the kernel; where it has none, we are told when it has. */
+static bool client_has_room(ServeClient *client)
+{
+    bool room = connection_socket_has_room(&client->socket);
+
+    if (client->full == room) {
+        client->full = !room;
+        sd_event_source_set_io_events(client->source, EPOLLIN | EPOLLRDHUP | (room ? 0 : EPOLLOUT));
+    }
+    return room;
+}
+
+ServeClient *serving_next_client(Serving *serving)
+{
+    ServeClient *client;
+
+    TAILQ_FOREACH(client, &serving->clients, clients)
+        if (!client->full && client_has_room(client))
+            return client;
+    return NULL;
+}
+
+void serving_had_turn(ServeClient *client)
+{
+    struct ServeClients *clients = &client->serving->clients;
+
+    TAILQ_REMOVE(clients, client, clients);
+    TAILQ_INSERT_TAIL(clients, client, clients);
+}
+
+bool serving_has_room(Serving *serving)
+{
+    ServeClient *client;
+
+    TAILQ_FOREACH(client, &serving->clients, clients)
+        if (!client->full && client_has_room(client))
+            return true;
+    return false;
+}
+
+static void serving_watch_listener(Serving *serving, Listener *listener)
+{
+    struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = listener};
+
+    if (listener->fd < 0 || listener->state != LISTENER_LISTENING)
+        return;
+    int r = fd_set_nonblocking(listener->fd, true);
+    if (r == 0 && listener->accept_fd < 0 && epoll_ctl(serving->epoll_fd, EPOLL_CTL_ADD, listener->fd, &wanted) < 0)
+        r = -errno;
+    if (r < 0)
+        log_error("%s: %s cannot be watched: %s", serving->name, listener->uri, strerror(-r));
+    else
+        listener->accept_fd = serving->epoll_fd;
+}
+
+/* Whoever has the listeners accepts; then we do not. */
+static bool serving_may_accept(const Serving *serving)
+{
+    return !TAILQ_EMPTY(&serving->clients) &&
+           !leases_have_kind(serving->manager->leases, serving->name, LEASE_LISTENERS);
+}
+
+void serving_update(Serving *serving)
+{
+    Service *service = registry_find_service(&serving->manager->registry, serving->name);
+    bool watch = service && serving_may_accept(serving);
+
+    for (Listener *listener = service ? service->listeners : NULL; listener; listener = listener->next) {
+        if (watch)
+            serving_watch_listener(serving, listener);
+        else
+            listener_stop_watch(listener);
+    }
+    serving_switch(serving);
+}
+
+void serving_switch(Serving *serving)
+{
+    bool on = !serving->paused && TAILQ_EMPTY(&serving->waiting) && serving_has_room(serving);
+
+    sd_event_source_set_enabled(serving->source, on ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+/* ---- what waits for a client ---- */
+
+static void waiting_free(Serving *serving, Waiting *waiting)
+{
+    TAILQ_REMOVE(&serving->waiting, waiting, waiting);
+    serving->waiting_count--;
+    fd_close(waiting->fd);
+    free(waiting);
+}
+
+void serving_keep_consume(Serving *serving, const char *text, size_t size_bytes, int fd)
+{
+    Waiting *waiting = serving->waiting_count < SERVE_WAITING_MAX ? malloc(sizeof(*waiting) + size_bytes) : NULL;
+
+    if (!waiting) {
+        log_warning("%s: a connection that nobody serves is closed: %d wait already", serving->name, SERVE_WAITING_MAX);
+        fd_close(fd);
+        return;
+    }
+    *waiting = (Waiting){.fd = fd, .size_bytes = size_bytes};
+    memcpy(waiting->text, text, size_bytes);
+    TAILQ_INSERT_TAIL(&serving->waiting, waiting, waiting);
+    serving->waiting_count++;
+}
+
+void serving_flush(Serving *serving)
+{
+    Waiting *waiting;
+    ServeClient *client;
+
+    while ((waiting = TAILQ_FIRST(&serving->waiting)) && (client = serving_next_client(serving))) {
+        int r = connection_socket_send(&client->socket, waiting->text, waiting->size_bytes, waiting->fd);
+        if (r == CONNECTION_SOCKET_ENDED)
+            serve_client_end(client); /* which comes back here */
+        if (r != 0)
+            return;
+        serving_had_turn(client);
+        waiting_free(serving, waiting);
+    }
+}
+
+/* ---- coming and going ---- */
+
+static void serving_free(Serving *serving)
+{
+    Manager *manager = serving->manager;
+    Service *service = registry_find_service(&manager->registry, serving->name);
+
+    for (Listener *listener = service ? service->listeners : NULL; listener; listener = listener->next)
+        listener_stop_watch(listener);
+    RB_REMOVE(Servings, &manager->serve->servings, serving);
+    while (!TAILQ_EMPTY(&serving->waiting))
+        waiting_free(serving, TAILQ_FIRST(&serving->waiting));
+    serving_release_peers(serving);
+    serving_forget_rules(serving);
+    sd_event_source_disable_unref(serving->source);
+    fd_close(serving->epoll_fd);
+    free(serving);
+}
+
+static int serving_get(Manager *manager, const char *name, Serving **ret)
+{
+    size_t size_bytes = strlen(name) + 1;
+
+    *ret = serving_find(manager, name);
+    if (*ret)
+        return 0;
+    Serving *serving = calloc(1, sizeof(*serving) + size_bytes);
+    if (!serving)
+        return -ENOMEM;
+    serving->manager = manager;
+    TAILQ_INIT(&serving->clients);
+    TAILQ_INIT(&serving->waiting);
+    TAILQ_INIT(&serving->peers_by_use);
+    TAILQ_INIT(&serving->accepted);
+    RB_INIT(&serving->peers);
+    serving->sweep_at = 512;
+    memcpy(serving->name, name, size_bytes);
+    serving->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    int r = serving->epoll_fd < 0 ? -errno
+                                  : sd_event_add_io(manager->event, &serving->source, serving->epoll_fd, EPOLLIN,
+                                                    serving_on_connections, serving);
+    if (r < 0) {
+        fd_close(serving->epoll_fd);
+        free(serving);
+        return r;
+    }
+    sd_event_source_set_enabled(serving->source, SD_EVENT_OFF);
+    RB_INSERT(Servings, &manager->serve->servings, serving);
+    *ret = serving;
+    return 0;
+}
+
+static void client_free(ServeClient *client)
+{
+    TAILQ_REMOVE(&client->serving->clients, client, clients);
+    client->serving->client_count--;
+    client->serving->manager->serve->client_count--;
+    sd_event_source_disable_unref(client->source);
+    connection_socket_close(&client->socket);
+    free(client);
+}
+
+static void client_take_back(ServeClient *client)
+{
+    char text[CONNECTION_MESSAGE_MAX_BYTES];
+    size_t size_bytes;
+    int fd, r;
+
+    /* Only we write there, so there is an end to it. */
+    while ((r = connection_socket_take_back(&client->socket, text, &size_bytes, &fd)) == 0)
+        serving_keep_consume(client->serving, text, size_bytes, fd);
+    if (r < 0)
+        log_warning("%s: a connection that process %d left unread is lost: %s", client->serving->name, (int)client->pid,
+                    strerror(-r));
+}
+
+/* Of a process that has no other socket of this service any more. */
+static bool process_serves(const Serving *serving, pid_t pid)
+{
+    const ServeClient *client;
+
+    TAILQ_FOREACH(client, &serving->clients, clients)
+        if (client->pid == pid)
+            return true;
+    return false;
+}
+
+void serve_client_end(ServeClient *client)
+{
+    Serving *serving = client->serving;
+    pid_t pid = client->pid;
+
+    client_take_back(client);
+    client_free(client);
+    serving_flush(serving);
+    serving_update(serving);
+    serve_timer_start(serving->manager, SERVE_TIDY_INTERVAL_US);
+    if (!process_serves(serving, pid))
+        leases_drop_kind(serving->manager->leases, serving->name, LEASE_CONNECTIONS, pid);
+}
+
+void manager_serve_lease_ended(Manager *manager, const Lease *lease)
+{
+    Serving *serving = serving_find(manager, lease->service);
+    ServeClient *client, *next;
+
+    if (!serving)
+        return;
+    for (client = TAILQ_FIRST(&serving->clients); client; client = next) {
+        next = TAILQ_NEXT(client, clients);
+        if (client->pid != lease->pid)
+            continue;
+        client_take_back(client);
+        client_free(client);
+    }
+    serving_flush(serving);
+    serving_update(serving);
+    serve_timer_start(manager, SERVE_TIDY_INTERVAL_US);
+}
+
+/* What was handed over already is the clients' own; they read it, and then the end. */
+void manager_serve_stop(Manager *manager, const char *name)
+{
+    Serving *serving = serving_find(manager, name);
+
+    if (!serving)
+        return;
+    while (!TAILQ_EMPTY(&serving->clients))
+        client_free(TAILQ_FIRST(&serving->clients));
+    while (!TAILQ_EMPTY(&serving->waiting))
+        waiting_free(serving, TAILQ_FIRST(&serving->waiting));
+    serving_update(serving);
+    serve_timer_start(manager, SERVE_TIDY_INTERVAL_US);
+}
+
+void manager_serve_forget(Manager *manager, const char *name)
+{
+    Serving *serving = serving_find(manager, name);
+
+    manager_serve_stop(manager, name);
+    if (serving)
+        serving_free(serving);
+}
+
+void manager_serve_changed(Manager *manager, const char *name)
+{
+    Serving *serving = manager->serve ? serving_find(manager, name) : NULL;
+
+    if (!serving)
+        return;
+    serving_forget_rules(serving);
+    serving_update(serving);
+}
+
+void manager_serve_rules_changed(Manager *manager)
+{
+    if (manager->serve)
+        manager->serve->generation++;
+}
+
+void manager_serve_listener(Manager *manager, Listener *listener)
+{
+    Serving *serving = RB_EMPTY(&manager->serve->servings) ? NULL : serving_find(manager, listener->service->context->name);
+
+    if (serving && serving_may_accept(serving))
+        serving_watch_listener(serving, listener);
+}
+
+void manager_serve_rebuilt(Manager *manager)
+{
+    Serving *serving, *next;
+
+    manager_serve_rules_changed(manager);
+    for (serving = RB_MIN(Servings, &manager->serve->servings); serving; serving = next) {
+        next = RB_NEXT(Servings, &manager->serve->servings, serving);
+        if (registry_find_service(&manager->registry, serving->name))
+            serving_update(serving);
+        else
+            manager_serve_forget(manager, serving->name);
+    }
+}
+
+int manager_serve_new(Manager *manager)
+{
+    manager->serve = calloc(1, sizeof(*manager->serve));
+    if (!manager->serve)
+        return -ENOMEM;
+    RB_INIT(&manager->serve->servings);
+    return names_new(&manager->serve->names);
+}
+
+void manager_serve_free(Manager *manager)
+{
+    Serving *serving;
+
+    if (!manager->serve)
+        return;
+    while ((serving = RB_ROOT(&manager->serve->servings))) {
+        while (!TAILQ_EMPTY(&serving->clients))
+            client_free(TAILQ_FIRST(&serving->clients));
+        serving_free(serving);
+    }
+    sd_event_source_disable_unref(manager->serve->timer);
+    names_free(manager->serve->names);
+    free(manager->serve);
+    manager->serve = NULL;
+}
+
+/* ---- looking whether clients are still there ---- */
+
+/* Unread for as long as between two looks, and nobody has the socket any more, as far as all who could are to be seen. */
+static bool client_has_closed(ServeClient *client)
+{
+    size_t unread = connection_socket_unread(&client->socket);
+    bool stuck = unread > 0 && unread == client->unread_before;
+    _cleanup_(freep) pid_t *pids = NULL;
+    size_t count = 0;
+
+    client->unread_before = unread;
+    if (!stuck || (geteuid() != 0 && client->uid != geteuid()))
+        return false;
+    return holders_find(&client->socket.inode, 1, 1, &pids, &count) == 0 && count == 0;
+}
+
+static bool serving_look(Serving *serving)
+{
+    ServeClient *client, *next;
+    bool again = false;
+
+    for (client = TAILQ_FIRST(&serving->clients); client; client = next) {
+        next = TAILQ_NEXT(client, clients);
+        if (client_has_closed(client)) {
+            log_debug("%s: process %d has closed its socket", serving->name, (int)client->pid);
+            serve_client_end(client);
+            /* A lease has ended, and what that brings about is others'. */
+            return true;
+        }
+        again |= client->unread_before > 0;
+    }
+    return again;
+}
+
+/* Nobody serves it any more, nothing of it is open, and no peer has to wait for its rate. */
+static bool serving_is_over(Serving *serving)
+{
+    uint64_t now_ns = serve_now_ns();
+    const ServePeer *peer;
+
+    if (serving->client_count > 0 || serving->waiting_count > 0)
+        return false;
+    serving_sweep(serving, NULL);
+    if (serving->accepted_count > 0)
+        return false;
+    TAILQ_FOREACH(peer, &serving->peers_by_use, by_use)
+        if (peer->bucket_ns > now_ns)
+            return false;
+    return true;
+}
+
+static int serve_on_time(sd_event_source *source, uint64_t time_us, void *userdata)
+{
+    Manager *manager = userdata;
+    Serving *serving, *next;
+    bool again = false, later = false;
+
+    manager->serve->timer = sd_event_source_disable_unref(manager->serve->timer);
+    for (serving = RB_MIN(Servings, &manager->serve->servings); serving; serving = next) {
+        next = RB_NEXT(Servings, &manager->serve->servings, serving);
+        if (serving_is_over(serving)) {
+            serving_free(serving);
+            continue;
+        }
+        serving->paused = false;
+        serving_flush(serving);
+        again |= serving_look(serving) || (serving->client_count > 0 && serving->waiting_count > 0);
+        later |= serving->client_count == 0;
+        serving_switch(serving);
+    }
+    if (again)
+        serve_timer_start(manager, SERVE_LOOK_INTERVAL_US);
+    else if (later)
+        serve_timer_start(manager, SERVE_TIDY_INTERVAL_US);
+    manager_events_flush(manager);
+    return 0;
+}
+
+void serve_timer_start(Manager *manager, uint64_t in_us)
+{
+    if (manager->serve->timer && manager->serve->timer_us <= in_us)
+        return;
+    sd_event_source_disable_unref(manager->serve->timer);
+    manager->serve->timer = NULL;
+    manager->serve->timer_us = in_us;
+    sd_event_add_time_relative(manager->event, &manager->serve->timer, CLOCK_MONOTONIC, in_us, 0, serve_on_time, manager);
+}
+
+/* ---- Serve ---- */
+
+/* Nothing belongs here but room for more: who sends, or hangs up, is let go of. What it sent is closed with the socket. */
+static int client_on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    ServeClient *client = userdata;
+    Serving *serving = client->serving;
+    Manager *manager = serving->manager;
+
+    if (revents & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+        log_notice("%s: process %d sent something on the socket of Serve, or shut it down; it is let go of", serving->name,
+                   (int)client->pid);
+        serve_client_end(client);
+    } else {
+        client->full = false;
+        sd_event_source_set_io_events(client->source, EPOLLIN | EPOLLRDHUP);
+        serving_flush(serving);
+        serving_switch(serving);
+    }
+    manager_events_flush(manager);
+    return 0;
+}
+
+static int client_new(Serving *serving, const Credentials *credentials, ServeClient **ret)
+{
+    Manager *manager = serving->manager;
+    ServeClient *client = calloc(1, sizeof(*client));
+
+    if (!client)
+        return -ENOMEM;
+    int r = connection_socket_new(&client->socket);
+    if (r < 0) {
+        free(client);
+        return r;
+    }
+    r = sd_event_add_io(manager->event, &client->source, client->socket.fd, EPOLLIN | EPOLLRDHUP, client_on_io, client);
+    if (r < 0) {
+        connection_socket_close(&client->socket);
+        free(client);
+        return r;
+    }
+    client->serving = serving;
+    client->pid = credentials->pid;
+    client->uid = credentials->uid;
+    client->number = ++manager->serve->next_client;
+    TAILQ_INSERT_HEAD(&serving->clients, client, clients);
+    serving->client_count++;
+    manager->serve->client_count++;
+    *ret = client;
+    return 0;
+}
+
+/* Sockets of one uid, over all services: the limit that its leases have. */
+static size_t count_sockets(Manager *manager, uid_t uid)
+{
+    size_t count = 0;
+    Serving *serving;
+    ServeClient *client;
+
+    RB_FOREACH(serving, Servings, &manager->serve->servings)
+        TAILQ_FOREACH(client, &serving->clients, clients)
+            count += client->uid == uid;
+    return count;
+}
+
+static int make_lease(Manager *manager, const Caller *caller, const Service *service, Failure *failure)
+{
+    const Credentials *credentials = caller->credentials;
+    const char *name = service->context->name;
+    uint32_t limit = manager->settings->limits->leases_per_user.value;
+
+    if (count_sockets(manager, credentials->uid) > limit)
+        return failure_limit_reached(failure, "leasesPerUser", limit);
+    int pidfd = credentials_open_pidfd(credentials);
+    if (pidfd == -ESRCH)
+        return failure_not_allowed(failure, name, "the process that connected has ended");
+    if (pidfd < 0)
+        return pidfd;
+    int r = leases_add_kind_consume(manager->leases, name, LEASE_CONNECTIONS, pidfd, credentials->pid, credentials->uid, limit);
+    return r == LEASE_LIMIT ? failure_limit_reached(failure, "leasesPerUser", limit) : r;
+}
+
+int manager_serve(Manager *manager, const Caller *caller, const char *name, int *ret_fd, Failure *failure)
+{
+    Serving *serving = NULL;
+    ServeClient *client = NULL;
+    Service *service = NULL;
+
+    int r = manager_check_serve(manager, caller, name, &service, failure);
+    if (r == 0)
+        r = serving_get(manager, name, &serving);
+    if (r == 0 && serving->client_count >= SERVE_CLIENTS_MAX)
+        r = failure_limit_reached(failure, "serveClients", SERVE_CLIENTS_MAX);
+    if (r == 0)
+        r = client_new(serving, caller->credentials, &client);
+    _cleanup_(fd_closep) int fd = r == 0 ? fd_duplicate(client->socket.client_fd) : -1;
+    if (r == 0 && fd < 0)
+        r = fd;
+    if (r == 0)
+        r = make_lease(manager, caller, service, failure);
+    if (r != 0) {
+        if (client)
+            client_free(client);
+        if (serving)
+            serve_timer_start(manager, SERVE_TIDY_INTERVAL_US);
+        if (r == -EMFILE || r == -ENFILE)
+            return failure_limit_reached(failure, "descriptors", 0);
+        return r;
+    }
+    manager_event(manager, "acquired", name, NULL, "%s is served by process %d", name, (int)client->pid);
+    registry_touch(&manager->registry, service);
+    serving_flush(serving);
+    serving_update(serving);
+    manager_events_flush(manager);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
