@@ -7,6 +7,7 @@
 #   make golden       renews what tests compare with   make check-sanitize ... with sanitizers, gcc and clang
 #   make lint         the house's rules, man pages, scripts
 #   make fuzz         FUZZ_TIME=60 seconds in all       make bench          speed and memory against bare programs; BENCH_JSON=file
+#   make windows      hvsockctl.exe, by mingw-w64      make check-windows  ... under Wine
 #   make deps         installs what building and testing need; other targets install only what they need, with DEPS=no nothing
 #
 # Also: CC=clang, WERROR=1, V=1, and every directory below.
@@ -52,6 +53,8 @@ NEEDS_fuzz := fuzz
 NEEDS_lint := lint
 NEEDS_deb := deb
 NEEDS_check-vm := vm
+NEEDS_windows := windows
+NEEDS_check-windows := windows wine
 NEEDS_check-clients := clients
 NEEDS_check-fresh := fresh
 NEEDS_check-sanitize := check fuzz
@@ -120,7 +123,7 @@ endef
 
 ALL :=
 comma := ,
-include schema/room.mk config/room.mk daemon/room.mk ctl/room.mk tests/room.mk packaging/room.mk
+include schema/room.mk config/room.mk daemon/room.mk ctl/room.mk tests/room.mk packaging/room.mk packaging/windows/windows.mk
 
 all: $(ALL)
 

@@ -20,6 +20,7 @@ static void ctl_print_error(Buffer *text)
         return;
     output_defuse(line);
     fprintf(stderr, "%s\n", line);
+    fflush(stderr); /* where it is buffered: Windows */
     free(line);
 }
 
@@ -76,7 +77,7 @@ void ctl_tell_problems(const char *what, const Problems *problems)
 int ctl_open_quietly(Ctl *ctl, Registry **ret)
 {
     if (!ctl->registry) {
-        int r = registry_daemon.open(given_value(&ctl->given, "socket", NULL), &ctl->registry);
+        int r = registry_of_host->open(given_value(&ctl->given, "socket", NULL), &ctl->registry);
         if (r != 0)
             return r;
     }

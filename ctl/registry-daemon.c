@@ -322,3 +322,4 @@ const RegistryOps registry_daemon = {
     .reload = daemon_reload,
     .acquire = daemon_acquire,
 };
+const RegistryOps *const registry_of_host = &registry_daemon;

@@ -91,3 +91,5 @@ DEFINE_CLEANUP(Registry *, registry_close)
 void registry_listeners_free(RegistryListener *listeners, size_t count);
 
 extern const RegistryOps registry_daemon;
+/* The one that this build speaks to: whose file defines it is the Makefile's choice. */
+extern const RegistryOps *const registry_of_host;
