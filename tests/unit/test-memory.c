@@ -5,12 +5,10 @@
 
 #include <errno.h>
 
+#include "tests/unit/allocations.h"
 #include "tests/unit/records.h"
 
-#ifndef __has_feature
-#define __has_feature(feature_) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#ifdef ALLOCATIONS_ARE_NOT_OURS
 
 int main(void)
 {
@@ -19,60 +17,6 @@ int main(void)
 }
 
 #else
-
-/* glibc's own, under the names that do not change when a program brings others. */
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *pointer, size_t size);
-void __libc_free(void *pointer);
-
-static long allocations_left = -1; /* -1: all succeed */
-static long pieces_alive;
-
-static bool denied(void)
-{
-    if (allocations_left != 0) {
-        allocations_left -= allocations_left > 0;
-        return false;
-    }
-    errno = ENOMEM;
-    return true;
-}
-
-void *malloc(size_t size)
-{
-    void *pointer = denied() ? NULL : __libc_malloc(size);
-
-    pieces_alive += pointer != NULL;
-    return pointer;
-}
-
-void *calloc(size_t count, size_t size)
-{
-    void *pointer = denied() ? NULL : __libc_calloc(count, size);
-
-    pieces_alive += pointer != NULL;
-    return pointer;
-}
-
-void *realloc(void *old, size_t size)
-{
-    void *pointer = denied() ? NULL : __libc_realloc(old, size);
-
-    pieces_alive += pointer && !old;
-    return pointer;
-}
-
-void *reallocarray(void *old, size_t count, size_t size)
-{
-    return realloc(old, count * size);
-}
-
-void free(void *pointer)
-{
-    pieces_alive -= pointer != NULL;
-    __libc_free(pointer);
-}
 
 static const char good[] =
     "{'services':[{'name':'guest-log','port':5140,'listen':['hybrid:///run//v.sock','vsock://:5140','hyperkit:///x','machine:web1'],"
@@ -143,34 +87,23 @@ static int use(const char *json, bool is_good, const char **odd)
     return r;
 }
 
+typedef struct Use {
+    const char *json;
+    bool is_good;
+} Use;
+
+static int use_json(void *userdata, const char **odd)
+{
+    const Use *what = userdata;
+
+    return use(what->json, what->is_good, odd);
+}
+
 static void run(const char *quoted, bool is_good)
 {
     char *json = json_from(quoted);
-    const char *odd = NULL;
 
-    assert_int_equal(use(json, is_good, &odd), 0); /* what is made once and kept, as jansson's seed */
-    for (long n = 0;; n++) {
-        long before = pieces_alive;
-        allocations_left = n;
-        int r = use(json, is_good, &odd);
-        bool denied_one = allocations_left == 0;
-        allocations_left = -1;
-        if (odd)
-            fail_msg("allocation %ld: %s", n, odd);
-        if (pieces_alive != before)
-            fail_msg("allocation %ld: %ld pieces are left", n, pieces_alive - before);
-        if (r == 0 && !denied_one) {
-            assert_true(n > 100);
-            break;
-        }
-        if (r == 0) {
-            /* Allowed once: exactly as many as it takes. */
-            allocations_left = n + 1;
-            assert_int_equal(use(json, is_good, &odd), 0);
-            assert_int_equal(allocations_left, 1);
-            allocations_left = -1;
-        }
-    }
+    each_allocation_fails(use_json, &(Use){json, is_good}, 100);
     free(json);
 }
 
