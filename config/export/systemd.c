@@ -142,7 +142,7 @@ static int append_machines(Export *export, const ServiceContext *service, const 
     int r = 0;
 
     for (; r == 0 && machines && *machines; machines++) {
-        Address address;
+        Address address = {0};
         if (!all && strcmp((*machines)->name, name) != 0)
             continue;
         found = true;
