@@ -9,6 +9,7 @@
 #include "ctl/ctl.h"
 #include "ctl/files.h"
 #include "schema/base/text.h"
+#include "schema/model/format.h"
 
 typedef struct Applied {
     void **services, **machines;
@@ -100,7 +101,11 @@ static int apply_run(Ctl *ctl)
     _cleanup_(problems_release) Problems problems = {0};
     _cleanup_(files_release) Files files = {0};
     _cleanup_(applied_release) Applied applied = {0};
+    const char *set = given_value(&ctl->given, "set", NULL);
+    const char *why = set ? format_service_name.check(set) : NULL;
 
+    if (why)
+        return ctl_usage(ctl, "--set", "a name as services have, as web-1, would be right", "\"%s\" %s", set, why);
     int r = files_load(ctl, false, &problems, &files);
     if (r < 0)
         return r;

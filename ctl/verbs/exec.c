@@ -98,6 +98,10 @@ static int exec_run(Ctl *ctl)
     Registry *registry;
     size_t count = 0;
 
+    for (char *const *name = ctl->given.operands; *name; name++)
+        for (char *const *other = ctl->given.operands; other < name; other++)
+            if (strcmp(*name, *other) == 0)
+                return ctl_usage(ctl, *name, "name each service once", "it is named twice");
     exec_raise_limit(&limit);
     int r = ctl_open(ctl, &registry);
     if (r != 0)
@@ -132,8 +136,7 @@ const Verb verb_exec = {
         "process, LISTEN_FDNAMES their "
         "names, separated by colons: NAME, or NAME@MACHINE for a machine's own socket. All other descriptors but 0, 1 "
         "and 2 are closed. "
-        "The lease stays with the process and ends with it; connections that come before the program is ready wait.\n"
-        "\n"
+        "The lease stays with the process and ends with it; connections that come before the program is ready wait. "
         "The exit status is the command's own; 127: it was not found, 126: it could not be started. Before that it is "
         "as with every verb.",
     .operands = COMPLETES_SERVICES,

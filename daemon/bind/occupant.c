@@ -102,8 +102,9 @@ static void no_socket(const Place *place, const struct stat *status, BindResult 
                        : S_ISFIFO(status->st_mode) ? "a pipe"
                                                    : "a device";
 
-    result_set(result, BIND_FAILED, EADDRINUSE,
+    result_set(result, BIND_WAITING, EADDRINUSE,
                "%s is %s, and only stale sockets are replaced; remove it, or take another path", place->path, what);
+    result_watch(result, place->folder);
 }
 
 /* Beside the name, with a name of its own. */

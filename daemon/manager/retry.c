@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listeners that wait are tried again: when something comes into the folder that they wait for (inotify(7)), and by a timer
- * for what nobody tells of (AF_VSOCK addresses, descriptors). The timer runs only while something waits or drains. */
+/* Listeners that wait are tried again: when something comes into the folder that they wait for, or goes (inotify(7)),
+ * and by a timer for what nobody tells of (AF_VSOCK addresses, descriptors). The timer runs only while something waits
+ * or drains. */
 
 #include <errno.h>
 #include <string.h>
@@ -17,7 +18,7 @@ struct Folder {
     Folder *next;
     char *path;
     int watch;    /* -1: the folder is gone */
-    bool changed; /* something came; told in one go */
+    bool changed; /* something came or went; told in one go */
     LIST_HEAD(, Listener) listeners;
 };
 
@@ -93,7 +94,7 @@ static bool folder_on_event(Manager *manager, Folder *folder, const struct inoti
 {
     static const uint32_t gone = IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_Q_OVERFLOW;
 
-    if (event->mask & (gone | IN_CREATE | IN_MOVED_TO | IN_ATTRIB))
+    if (event->mask & (gone | IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_ATTRIB))
         folder->changed = true;
     /* Where the folder itself is gone, so is the watch: another of that name is another folder. */
     if (event->mask & (gone & ~(uint32_t)IN_Q_OVERFLOW))

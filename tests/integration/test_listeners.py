@@ -151,10 +151,15 @@ class Listeners(Case):
         path = self.d.folder / "a.sock"
         path.write_text("precious")
         service = self.register("a", listen=[f"unix://{path}"])
-        self.assertIn(service["runtime"]["state"], ("failed", "waiting"))
+        self.assertEqual(service["runtime"]["state"], "waiting")
+        self.assertIn("regular file", service["runtime"]["reason"])
         self.assertEqual(path.read_text(), "precious")
         self.c.call("Unregister", name="a")
         self.assertEqual(path.read_text(), "precious")
+        # Who removes it, as the reason says, is done with it: nothing else is to be called.
+        self.register("a", listen=[f"unix://{path}"])
+        path.rename(self.d.folder / "aside")
+        self.wait_state(self.c, "a", "listening", 2)
 
     def test_links(self):
         """Nobody leads us elsewhere by a symbolic link."""
@@ -162,6 +167,9 @@ class Listeners(Case):
         path.symlink_to(self.d.folder / "elsewhere.sock")
         self.register("a", listen=[f"unix://{path}"])
         self.assertFalse((self.d.folder / "elsewhere.sock").exists())
+        self.assertEqual(self.state(self.c, "a"), "waiting")
+        path.unlink()
+        self.wait_state(self.c, "a", "listening", 2)
 
     def test_not_allowed(self):
         """Where it may not bind, it has failed."""
