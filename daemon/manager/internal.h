@@ -17,6 +17,7 @@ TAILQ_HEAD(ListenerQueue, Listener);
 
 typedef struct Folder Folder;
 typedef struct Serve Serve;
+typedef struct Folders Folders;
 
 struct Manager {
     sd_event *event;
@@ -46,9 +47,7 @@ struct Manager {
     struct ListenerQueue waiting;    /* to be tried again */
     struct ListenerQueue draining;   /* closed here, held elsewhere; out of the registry */
     sd_event_source *retry_timer;
-    sd_event_source *folder_source;  /* inotify */
-    int folder_fd;
-    Folder *folders;                 /* watched, for waiting listeners */
+    Folders *folders;                /* watched, for waiting listeners; retry.c */
     uint32_t auto_port_next;
 
     Event *events; /* ring of EVENTS_MAX */

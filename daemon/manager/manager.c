@@ -14,7 +14,6 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret)
 
     if (!manager)
         return -ENOMEM;
-    manager->folder_fd = -1;
     manager->started_at_us = time_now_us();
     TAILQ_INIT(&manager->planned);
     TAILQ_INIT(&manager->closing);

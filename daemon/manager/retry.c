@@ -3,6 +3,7 @@
  * and by a timer for what nobody tells of (AF_VSOCK addresses, descriptors). The timer runs only while something waits
  * or drains. */
 
+#include <bsd/sys/tree.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -13,14 +14,47 @@
 #include "daemon/manager/internal.h"
 
 /* A folder that is watched for as long as a listener names it: one that waits for something to come there, or one that
- * listens there, and must know when its path is gone. */
+ * listens there, and must know when its path is gone. One that is gone itself is in no tree: another of its path is another
+ * folder. */
 struct Folder {
-    Folder *next;
+    RB_ENTRY(Folder) by_path;
+    RB_ENTRY(Folder) by_watch; /* two paths can lead to one folder, which has one watch */
+    TAILQ_ENTRY(Folder) queue; /* of those that nobody names any more, to be forgotten */
+    Folder *next_changed;
+    Folders *folders;
     char *path;
-    int watch;    /* -1: the folder is gone */
+    int watch;    /* -1: it is gone */
     bool changed; /* something came or went; told in one go */
+    bool idle;    /* in the queue */
     LIST_HEAD(, Listener) listeners;
 };
+
+RB_HEAD(FoldersByPath, Folder);
+RB_HEAD(FoldersByWatch, Folder);
+
+/* All that are watched; as long as the manager, from the first on. */
+struct Folders {
+    int fd; /* inotify */
+    sd_event_source *source;
+    struct FoldersByPath by_path;
+    struct FoldersByWatch by_watch;
+    TAILQ_HEAD(, Folder) idle;
+};
+
+static int folder_compare_paths(const Folder *a, const Folder *b)
+{
+    return strcmp(a->path, b->path);
+}
+
+static int folder_compare_watches(const Folder *a, const Folder *b)
+{
+    int order = (a->watch > b->watch) - (a->watch < b->watch);
+
+    return order ? order : strcmp(a->path, b->path);
+}
+
+RB_GENERATE_INTERNAL(FoldersByPath, Folder, by_path, folder_compare_paths, _unused_ static)
+RB_GENERATE_INTERNAL(FoldersByWatch, Folder, by_watch, folder_compare_watches, _unused_ static)
 
 static void retry_listener(Manager *manager, Listener *listener)
 {
@@ -32,18 +66,49 @@ static void retry_listener(Manager *manager, Listener *listener)
 
 /* ---- folders ---- */
 
-/* Forgets the folders that nobody names any more. */
-static void folders_sweep(Manager *manager)
+/* The first that has this watch, or a later one of the same watch. */
+static Folder *folder_of_watch(Folders *folders, int watch, Folder *after)
 {
-    for (Folder **at = &manager->folders; *at;) {
-        Folder *folder = *at;
-        if (!LIST_EMPTY(&folder->listeners)) {
-            at = &folder->next;
-            continue;
-        }
-        *at = folder->next;
-        if (folder->watch >= 0)
-            inotify_rm_watch(manager->folder_fd, folder->watch);
+    Folder key = {.watch = watch, .path = (char *)(uintptr_t)""};
+    Folder *folder = after ? FoldersByWatch_RB_NEXT(after) : RB_NFIND(FoldersByWatch, &folders->by_watch, &key);
+
+    return folder && folder->watch == watch ? folder : NULL;
+}
+
+/* No more of it is told. removes: the kernel would go on. */
+static void folder_end_watch(Folder *folder, bool removes)
+{
+    Folders *folders = folder->folders;
+    int watch = folder->watch;
+
+    if (watch < 0)
+        return;
+    RB_REMOVE(FoldersByPath, &folders->by_path, folder);
+    RB_REMOVE(FoldersByWatch, &folders->by_watch, folder);
+    folder->watch = -1;
+    if (removes && !folder_of_watch(folders, watch, NULL))
+        inotify_rm_watch(folders->fd, watch);
+}
+
+static void folder_set_idle(Folder *folder, bool idle)
+{
+    if (folder->idle == idle)
+        return;
+    folder->idle = idle;
+    if (idle)
+        TAILQ_INSERT_TAIL(&folder->folders->idle, folder, queue);
+    else
+        TAILQ_REMOVE(&folder->folders->idle, folder, queue);
+}
+
+/* Forgets the folders that nobody names any more. */
+static void folders_sweep(Folders *folders)
+{
+    Folder *folder;
+
+    while (folders && (folder = TAILQ_FIRST(&folders->idle))) {
+        folder_set_idle(folder, false);
+        folder_end_watch(folder, true);
         free(folder->path);
         free(folder);
     }
@@ -92,65 +157,99 @@ static bool folder_retry(Manager *manager, Folder *folder)
 
 static bool folder_on_event(Manager *manager, Folder *folder, const struct inotify_event *event)
 {
-    static const uint32_t gone = IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_Q_OVERFLOW;
+    static const uint32_t gone = IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT;
+    Listener *listener, *next;
+    bool any = false;
 
-    if (event->mask & (gone | IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_ATTRIB))
-        folder->changed = true;
+    if (event->mask & (gone | IN_Q_OVERFLOW))
+        any = folder_lost(manager, folder, NULL);
+    else if (event->mask & (IN_DELETE | IN_MOVED_FROM) && event->len > 0)
+        any = folder_lost(manager, folder, event->name);
+    if (!(event->mask & gone))
+        return any;
     /* Where the folder itself is gone, so is the watch: another of that name is another folder. */
-    if (event->mask & (gone & ~(uint32_t)IN_Q_OVERFLOW))
-        folder->watch = -1;
-    if (event->mask & gone)
-        return folder_lost(manager, folder, NULL);
-    if (event->mask & (IN_DELETE | IN_MOVED_FROM) && event->len > 0)
-        return folder_lost(manager, folder, event->name);
-    return false;
+    folder_end_watch(folder, event->mask & IN_MOVE_SELF);
+    for (listener = LIST_FIRST(&folder->listeners); listener; listener = next) {
+        next = LIST_NEXT(listener, of_folder);
+        if (listener->state == LISTENER_LISTENING)
+            manager_watch_listener(manager, listener);
+    }
+    return any;
+}
+
+static void folder_has_changed(Folder *folder, Folder **changed)
+{
+    if (folder->changed)
+        return;
+    folder->changed = true;
+    folder->next_changed = *changed;
+    *changed = folder;
 }
 
 static int folders_on_event(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
     Manager *manager = userdata;
+    Folders *folders = manager->folders;
+    Folder *folder, *next, *changed = NULL;
     _Alignas(struct inotify_event) char bytes[16384];
     ssize_t size = read(fd, bytes, sizeof(bytes));
     bool any = false;
 
     for (ssize_t at = 0; at + (ssize_t)sizeof(struct inotify_event) <= size;) {
         const struct inotify_event *event = (const struct inotify_event *)(const void *)(bytes + at);
+        bool all = event->wd == -1; /* anything may have happened */
         at += (ssize_t)(sizeof(*event) + event->len);
-        for (Folder *folder = manager->folders; folder; folder = folder->next)
-            if (event->wd == -1 || folder->watch == event->wd) /* -1: anything may have happened */
-                any |= folder_on_event(manager, folder, event);
-    }
-    for (Folder *folder = manager->folders; folder; folder = folder->next)
-        if (folder->changed) {
-            folder->changed = false;
-            any |= folder_retry(manager, folder);
+        folder = all ? RB_MIN(FoldersByPath, &folders->by_path) : folder_of_watch(folders, event->wd, NULL);
+        for (; folder; folder = next) {
+            next = all ? FoldersByPath_RB_NEXT(folder) : folder_of_watch(folders, event->wd, folder);
+            folder_has_changed(folder, &changed);
+            any |= folder_on_event(manager, folder, event);
         }
+    }
+    while ((folder = changed)) {
+        changed = folder->next_changed;
+        folder->changed = false;
+        any |= folder_retry(manager, folder);
+    }
     if (any) {
         manager_run_plan_between(manager);
         manager_events_flush(manager);
     }
-    folders_sweep(manager);
+    folders_sweep(folders);
     return 0;
+}
+
+static Folders *folders_new(Manager *manager)
+{
+    Folders *folders = calloc(1, sizeof(*folders));
+
+    if (!folders)
+        return NULL;
+    RB_INIT(&folders->by_path);
+    RB_INIT(&folders->by_watch);
+    TAILQ_INIT(&folders->idle);
+    folders->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (folders->fd < 0 ||
+        sd_event_add_io(manager->event, &folders->source, folders->fd, EPOLLIN, folders_on_event, manager) < 0) {
+        fd_close(folders->fd);
+        free(folders);
+        return NULL;
+    }
+    return folders;
 }
 
 static Folder *folder_get(Manager *manager, const char *path)
 {
-    for (Folder *folder = manager->folders; folder; folder = folder->next)
-        if (folder->watch >= 0 && strcmp(folder->path, path) == 0)
-            return folder;
-    if (manager->folder_fd < 0) {
-        manager->folder_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-        if (manager->folder_fd < 0)
-            return NULL;
-        if (sd_event_add_io(manager->event, &manager->folder_source, manager->folder_fd, EPOLLIN, folders_on_event,
-                            manager) < 0) {
-            manager->folder_fd = fd_close(manager->folder_fd);
-            return NULL;
-        }
-    }
-    Folder *folder = calloc(1, sizeof(*folder));
+    if (!manager->folders && !(manager->folders = folders_new(manager)))
+        return NULL;
+    Folders *folders = manager->folders;
+    Folder key = {.path = (char *)(uintptr_t)path};
+    Folder *folder = RB_FIND(FoldersByPath, &folders->by_path, &key);
+    if (folder)
+        return folder;
+    folder = calloc(1, sizeof(*folder));
     char *copy = strdup(path);
-    int watch = folder && copy ? inotify_add_watch(manager->folder_fd, path,
+    int watch = folder && copy ? inotify_add_watch(folders->fd, path,
                                                    IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_ATTRIB |
                                                        IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
                                : -1;
@@ -159,9 +258,10 @@ static Folder *folder_get(Manager *manager, const char *path)
         free(copy);
         return NULL;
     }
-    *folder = (Folder){.next = manager->folders, .path = copy, .watch = watch};
+    *folder = (Folder){.folders = folders, .path = copy, .watch = watch};
     LIST_INIT(&folder->listeners);
-    manager->folders = folder;
+    RB_INSERT(FoldersByPath, &folders->by_path, folder);
+    RB_INSERT(FoldersByWatch, &folders->by_watch, folder);
     return folder;
 }
 
@@ -170,24 +270,27 @@ void manager_watch_listener(Manager *manager, Listener *listener)
     _cleanup_(freep) char *parent = NULL;
     const char *path = listener->state == LISTENER_WAITING ? listener->watch_path : NULL;
 
-    manager_unwatch_listener(listener);
     if (listener->state == LISTENER_LISTENING && listener->path) {
         const char *slash = strrchr(listener->path, '/');
         path = parent = slash == listener->path ? strdup("/") : strndup(listener->path, (size_t)(slash - listener->path));
     }
     Folder *folder = path ? folder_get(manager, path) : NULL;
+    manager_unwatch_listener(listener);
     if (!folder)
         return; /* the timer tries what waits again all the same */
     listener->folder = folder;
+    folder_set_idle(folder, false);
     LIST_INSERT_HEAD(&folder->listeners, listener, of_folder);
 }
 
 void manager_unwatch_listener(Listener *listener)
 {
-    if (!listener->folder)
+    Folder *folder = TAKE_PTR(listener->folder);
+
+    if (!folder)
         return;
     LIST_REMOVE(listener, of_folder);
-    listener->folder = NULL;
+    folder_set_idle(folder, LIST_EMPTY(&folder->listeners));
 }
 
 /* ---- the timer ---- */
@@ -239,7 +342,7 @@ static int retry_on_time(sd_event_source *source, uint64_t time_us, void *userda
     }
     manager_check_draining(manager);
     manager_run_plan_between(manager);
-    folders_sweep(manager);
+    folders_sweep(manager->folders);
     manager_events_flush(manager);
     return 0;
 }
@@ -258,15 +361,20 @@ int manager_watch_waiting(Manager *manager)
 
 void manager_retry_release(Manager *manager)
 {
-    while (manager->folders) {
-        Folder *folder = manager->folders;
-        manager->folders = folder->next;
+    Folders *folders = TAKE_PTR(manager->folders);
+    Folder *folder;
+
+    manager->retry_timer = sd_event_source_disable_unref(manager->retry_timer);
+    if (!folders)
+        return;
+    while ((folder = RB_ROOT(&folders->by_path))) {
         while (!LIST_EMPTY(&folder->listeners))
             manager_unwatch_listener(LIST_FIRST(&folder->listeners));
-        free(folder->path);
-        free(folder);
+        folder_set_idle(folder, true);
+        folder_end_watch(folder, false);
     }
-    manager->retry_timer = sd_event_source_disable_unref(manager->retry_timer);
-    manager->folder_source = sd_event_source_disable_unref(manager->folder_source);
-    manager->folder_fd = fd_close(manager->folder_fd);
+    folders_sweep(folders);
+    sd_event_source_disable_unref(folders->source);
+    fd_close(folders->fd);
+    free(folders);
 }
