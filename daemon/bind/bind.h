@@ -12,6 +12,7 @@
 #include "schema/base/user.h"
 #include "schema/model/address.h"
 
+typedef struct BindBatch BindBatch;
 typedef struct BindRequest BindRequest;
 typedef struct BindResult BindResult;
 typedef struct Binder Binder;
@@ -33,6 +34,7 @@ struct BindRequest {
     const pid_t *known_holders;
     size_t known_holder_count;
     uint64_t device, inode; /* bind_change only: of the path, as bind_listener told them; 0: not known */
+    BindBatch *batch;       /* or NULL */
 };
 
 struct BindResult {
@@ -59,6 +61,12 @@ extern const Binder *const binders[]; /* NULL-terminated, generated */
  * never one that somebody serves. -ENOMEM alone is answered as an error. */
 int bind_listener(const BindRequest *request, BindResult *result);
 void bind_result_release(BindResult *result);
+
+/* What binds that come at once, one after the other, share: the folder, where the one before was in the same, and what
+ * names of users and groups stood for. It is good for a moment only, and no more than that is what it saves: each would
+ * find the same by itself. NULL: no memory; do without. */
+BindBatch *bind_batch_new(void);
+void bind_batch_free(BindBatch *batch);
 
 /* A change that needs no new socket: backlog by listen(2) again, owner and mode of the path. Fills state, error and
  * reason. Nothing is changed that is not ours (device, inode): where these are not given, only in folders that root or

@@ -2,9 +2,8 @@
 /* Unix sockets at a path: bound, owned, listening, in this order. Keeps nothing.
  *
  * A socket file is born with the mode of the socket's own inode less the umask (unix_bind(), fchmod(2) on the socket
- * sets it; *measured*), so where nothing is to be done about its owner it is right from the first moment. Else it is
- * born 0600, gets its owner, then its mode. Nobody gets a connection before listen(2), which comes last; a datagram
- * socket has no such step, and is 0600 until it is right. bind(2) knows no folder descriptor: `/proc/self/fd/N/NAME`
+ * sets it; *measured*). Nobody gets a connection before listen(2), which comes last, when its owner is right too; a
+ * datagram socket has no such step: where its owner is to be another it is born 0600, gets its owner, then its mode. bind(2) knows no folder descriptor: `/proc/self/fd/N/NAME`
  * stands for it, which also takes any length of folder; it is used where place.h says that a plain path does not do, as
  * then `ss -xl` shows the former text. */
 
@@ -18,6 +17,7 @@
 #include <linux/sockios.h>
 #include <linux/un.h> /* not sys/un.h beside it: both define sockaddr_un */
 
+#include "daemon/bind/batch.h"
 #include "daemon/bind/occupant.h"
 #include "daemon/bind/path.h"
 #include "daemon/bind/place.h"
@@ -61,12 +61,12 @@ static bool owner_find(const BindRequest *request, const Place *place, Owner *re
     }
     if (request->user) {
         ret->user_asked = true;
-        if (!id_found(user_find(request->user, &ret->uid, NULL), "user", request->user, result))
+        if (!id_found(batch_find_user(request->batch, request->user, &ret->uid), "user", request->user, result))
             return false;
     }
     if (request->group) {
         ret->group_asked = true;
-        if (!id_found(group_find(request->group, &ret->gid), "group", request->group, result))
+        if (!id_found(batch_find_group(request->batch, request->group, &ret->gid), "group", request->group, result))
             return false;
     }
     return true;
@@ -131,11 +131,16 @@ static int chown_if_may(int file_fd, uid_t uid, gid_t gid, bool asked)
 static bool own(int file_fd, const struct stat *status, const Owner *owner, const char *path, BindResult *result)
 {
     char link[32];
+    bool mode_is_right = (status->st_mode & 07777) == owner->mode;
     int r = 0;
 
+    /* Both at once, where we may. */
+    if (mode_is_right && status->st_gid != owner->gid && status->st_uid != owner->uid &&
+        fchownat(file_fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) == 0)
+        return true;
     if (status->st_gid != owner->gid)
         r = chown_if_may(file_fd, (uid_t)-1, owner->gid, owner->group_asked);
-    if (r == 0 && (status->st_mode & 07777) != owner->mode) {
+    if (r == 0 && !mode_is_right) {
         snprintf(link, sizeof(link), "/proc/self/fd/%d", file_fd); /* fchmod(2) does not take O_PATH */
         r = chmod(link, owner->mode) < 0 ? -errno : 0;
     }
@@ -214,43 +219,46 @@ static bool bind_in_place(const BindRequest *request, int fd, Place *place, mode
     return false;
 }
 
-static void path_bind(const BindRequest *request, const char *path, BindResult *result)
+static void path_bind_at(const BindRequest *request, const char *path, Place *place, BindResult *result)
 {
     int type = result_socket_type(request);
     struct stat status;
-    Place place;
     Owner owner;
 
-    if (!place_open(path, &place, result))
+    if (!owner_find(request, place, &owner, result))
         return;
-    if (!owner_find(request, &place, &owner, result)) {
-        place_close(&place);
-        return;
-    }
     _cleanup_(fd_closep) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         if (!result_set_resources(result, errno))
             result_set(result, BIND_FAILED, errno, "no unix socket can be made: %s", strerror(errno));
-        place_close(&place);
         return;
     }
-    bool born_right = owner.uid == geteuid() && owner.gid == getegid();
-    if (bind_in_place(request, fd, &place, born_right ? owner.mode : owner.mode & 0600, result)) {
-        status.st_ino = 0;
-        if (own_bound(fd, &place, &owner, &status, result)) {
-            if (type != SOCK_DGRAM && listen(fd, (int)request->backlog) < 0)
-                result_set(result, BIND_FAILED, errno, "%s is bound, but listen(2) fails: %s", path, strerror(errno));
-            else if (!(result->path = strdup(path)))
-                result->state = BIND_WAITING; /* without a reason: bind_listener answers -ENOMEM */
-            else
-                result_listening(result, TAKE_FD(fd));
-        }
-        result->device = status.st_dev;
-        result->inode = status.st_ino;
-        if (result->fd < 0 && status.st_ino)
-            remove_if_same(&place, status.st_dev, status.st_ino);
+    bool born_right = type != SOCK_DGRAM || (owner.uid == geteuid() && owner.gid == getegid());
+    if (!bind_in_place(request, fd, place, born_right ? owner.mode : owner.mode & 0600, result))
+        return;
+    status.st_ino = 0;
+    if (own_bound(fd, place, &owner, &status, result)) {
+        if (type != SOCK_DGRAM && listen(fd, (int)request->backlog) < 0)
+            result_set(result, BIND_FAILED, errno, "%s is bound, but listen(2) fails: %s", path, strerror(errno));
+        else if (!(result->path = strdup(path)))
+            result->state = BIND_WAITING; /* without a reason: bind_listener answers -ENOMEM */
+        else
+            result_listening(result, TAKE_FD(fd));
     }
-    place_close(&place);
+    result->device = status.st_dev;
+    result->inode = status.st_ino;
+    if (result->fd < 0 && status.st_ino)
+        remove_if_same(place, status.st_dev, status.st_ino);
+}
+
+static void path_bind(const BindRequest *request, const char *path, BindResult *result)
+{
+    Place own, *place;
+
+    if (!batch_open_place(request->batch, path, &own, &place, result))
+        return;
+    path_bind_at(request, path, place, result);
+    batch_leave_place(request->batch, place);
 }
 
 void path_bind_address(const BindRequest *request, BindResult *result)

@@ -241,6 +241,18 @@ bool place_open(const char *path, Place *ret, BindResult *result)
     return false;
 }
 
+bool place_move(Place *place, const char *path)
+{
+    size_t length = place->folder_length;
+
+    if (strncmp(path, place->path, length + 1) != 0 || !path[length + 1] || strchr(path + length + 1, '/') ||
+        strcmp(path + length, "/.") == 0 || strcmp(path + length, "/..") == 0)
+        return false;
+    place->path = path;
+    place->name = place->fd == AT_FDCWD ? path : path + length + 1;
+    return true;
+}
+
 void place_close(Place *place)
 {
     if (place->fd >= 0)

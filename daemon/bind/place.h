@@ -32,6 +32,8 @@ struct Place {
 
 /* false: result says why not, and what to watch. path is borrowed. */
 bool place_open(const char *path, Place *ret, BindResult *result);
+/* One that was opened with another path, for this one. false: that is in another folder. */
+bool place_move(Place *place, const char *path);
 void place_close(Place *place);
 /* Gives a folder that is ours, and is named by path so far, a descriptor too. -errno. */
 int place_hold(Place *place);

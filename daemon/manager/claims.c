@@ -216,44 +216,58 @@ static bool same_text(const char *a, const char *b)
     return a && b && strcmp(a, b) == 0;
 }
 
-/* What two machines cannot both be known by. NULL: nothing. */
-static const char *machines_clash(const MachineContext *a, const MachineContext *b)
+static const char *const machine_keys[] = {
+    [MACHINE_CID] = "cid", [MACHINE_HYBRID] = "hybrid", [MACHINE_HYPERKIT] = "hyperkit", [MACHINE_VM_ID] = "vmId"};
+
+/* What two machines cannot both be known by. MACHINE_KEYS: nothing. */
+static MachineKeyKind machines_clash(const MachineContext *a, const MachineContext *b)
 {
     if (a->cid.set && b->cid.set && a->cid.value == b->cid.value)
-        return "cid";
+        return MACHINE_CID;
     if (same_text(a->hybrid, b->hybrid))
-        return "hybrid";
+        return MACHINE_HYBRID;
     if (same_text(a->hyperkit, b->hyperkit))
-        return "hyperkit";
+        return MACHINE_HYPERKIT;
     if (same_text(a->vm_id, b->vm_id))
-        return "vmId";
-    return NULL;
+        return MACHINE_VM_ID;
+    return MACHINE_KEYS;
+}
+
+static int add_machine_conflict(ChangeSet *set, const Change *change, MachineKeyKind kind, const MachineContext *other,
+                                const Origin *origin, uint64_t since_us)
+{
+    char cid[16];
+    const char *value = kind == MACHINE_CID        ? cid
+                        : kind == MACHINE_HYBRID   ? other->hybrid
+                        : kind == MACHINE_HYPERKIT ? other->hyperkit
+                                                   : other->vm_id;
+
+    snprintf(cid, sizeof(cid), "%u", other->cid.value);
+    return changeset_add_conflict(set, change, machine_keys[kind], value, other->name, origin, since_us);
 }
 
 static int check_machine(ChangeSet *set, const Change *change)
 {
-    const MachineContext *other = NULL;
+    Registry *registry = &set->manager->registry;
 
-    while ((other = machines_next(other ? other->name : NULL, set))) {
-        if (strcmp(other->name, change->name) == 0)
+    /* Those that stay. */
+    for (MachineKeyKind kind = 0; kind < MACHINE_KEYS; kind++) {
+        Machine *other = registry_next_of_key(registry, kind, change->machine, NULL);
+        while (other && changeset_find(set, STORED_MACHINE, other->context->name))
+            other = registry_next_of_key(registry, kind, change->machine, other);
+        if (other)
+            return add_machine_conflict(set, change, kind, other->context, other->origin, other->registered_at_us);
+    }
+    /* Those that change with it. */
+    for (size_t i = 0; i < set->indexed; i++) {
+        const Change *other = set->by_name[i];
+        if (!change_is_machine_there(other) || other == change)
             continue;
-        const char *field = machines_clash(change->machine, other);
-        if (!field)
-            continue;
-        char cid[16];
-        const char *value = strcmp(field, "cid") == 0        ? cid
-                            : strcmp(field, "hybrid") == 0   ? other->hybrid
-                            : strcmp(field, "hyperkit") == 0 ? other->hyperkit
-                                                             : other->vm_id;
-        snprintf(cid, sizeof(cid), "%u", other->cid.value);
-        Machine *staying = registry_find_machine(&set->manager->registry, other->name);
-        const Change *changing = changeset_find(set, STORED_MACHINE, other->name);
-        Origin origin = {0};
-        if (changing)
-            origin = (Origin){.kind = changing->origin, .source = (char *)(uintptr_t)changing->source, .uid = changing->uid};
-        return changeset_add_conflict(set, change, field, value, other->name,
-                                      changing ? &origin : staying ? staying->origin : NULL,
-                                      staying ? staying->registered_at_us : time_now_us());
+        MachineKeyKind kind = machines_clash(change->machine, other->machine);
+        Origin origin = {.kind = other->origin, .source = (char *)(uintptr_t)other->source, .uid = other->uid};
+        if (kind != MACHINE_KEYS)
+            return add_machine_conflict(set, change, kind, other->machine, &origin,
+                                        other->old_machine ? other->old_machine->registered_at_us : time_now_us());
     }
     return 0;
 }

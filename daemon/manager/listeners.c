@@ -303,7 +303,7 @@ static void listener_take_result(Manager *manager, Listener *listener, BindResul
     }
 }
 
-static int listener_run(Manager *manager, Listener *listener)
+static int listener_run(Manager *manager, Listener *listener, BindBatch *batch)
 {
     Address address = {0};
     const char *reason = NULL, *hint = NULL;
@@ -322,6 +322,7 @@ static int listener_run(Manager *manager, Listener *listener)
             .known_holder_count = listener->holder_count,
             .device = listener->device,
             .inode = listener->inode,
+            .batch = batch,
         };
         if (listener->fd >= 0)
             r = bind_change(&request, listener->fd, listener->path, &result);
@@ -366,7 +367,9 @@ void manager_run_plan(Manager *manager)
         TAILQ_REMOVE(&manager->closing, listener, queue);
         listener_close(manager, listener);
     }
+    BindBatch *batch = TAILQ_EMPTY(&manager->planned) ? NULL : bind_batch_new();
     while ((listener = TAILQ_FIRST(&manager->planned)))
-        listener_run(manager, listener);
+        listener_run(manager, listener, batch);
+    bind_batch_free(batch);
     manager_watch_waiting(manager);
 }

@@ -24,13 +24,6 @@ static int machine_compare_names(const Machine *a, const Machine *b)
     return strcmp(a->context->name, b->context->name);
 }
 
-static int machine_compare_cids(const Machine *a, const Machine *b)
-{
-    int order = (a->context->cid.value > b->context->cid.value) - (a->context->cid.value < b->context->cid.value);
-
-    return order ? order : machine_compare_names(a, b);
-}
-
 static int origin_compare(const Origin *a, const Origin *b)
 {
     int order = (a->kind > b->kind) - (a->kind < b->kind);
@@ -45,7 +38,6 @@ static int origin_compare(const Origin *a, const Origin *b)
 RB_GENERATE_INTERNAL(ServicesByName, Service, by_name, service_compare_names, _unused_ static)
 RB_GENERATE_INTERNAL(ServicesByGuid, Service, by_guid, service_compare_guids, _unused_ static)
 RB_GENERATE_INTERNAL(MachinesByName, Machine, by_name, machine_compare_names, _unused_ static)
-RB_GENERATE_INTERNAL(MachinesByCid, Machine, by_cid, machine_compare_cids, _unused_ static)
 RB_GENERATE_INTERNAL(OriginsByIdentity, Origin, by_identity, origin_compare, _unused_ static)
 
 void registry_init(Registry *registry)
@@ -54,7 +46,7 @@ void registry_init(Registry *registry)
     RB_INIT(&registry->services);
     RB_INIT(&registry->services_by_guid);
     RB_INIT(&registry->machines);
-    RB_INIT(&registry->machines_by_cid);
+    RB_INIT(&registry->machines_by_key);
     RB_INIT(&registry->origins);
     RB_INIT(&registry->listeners);
     RB_INIT(&registry->auto_ports);
@@ -122,18 +114,6 @@ Machine *registry_find_machine(Registry *registry, const char *name)
     Machine key = {.context = &context};
 
     return RB_FIND(MachinesByName, &registry->machines, &key);
-}
-
-Machine *registry_find_machine_by_cid(Registry *registry, uint32_t cid)
-{
-    MachineContext context = {.name = (char *)(uintptr_t)"", .cid = {.value = cid, .set = true}};
-    Machine key = {.context = &context};
-    Machine *machine = RB_NFIND(MachinesByCid, &registry->machines_by_cid, &key);
-    Machine *other = machine ? RB_NEXT(MachinesByCid, &registry->machines_by_cid, machine) : NULL;
-
-    if (!machine || machine->context->cid.value != cid || (other && other->context->cid.value == cid))
-        return NULL;
-    return machine;
 }
 
 Machine *registry_next_machine(Registry *registry, const char *after)
@@ -377,8 +357,7 @@ Machine *registry_add_machine(Registry *registry, MachineContext *context_consum
     machine->origin->machine_count++;
     registry->machine_count++;
     RB_INSERT(MachinesByName, &registry->machines, machine);
-    if (machine->context->cid.set)
-        RB_INSERT(MachinesByCid, &registry->machines_by_cid, machine);
+    registry_index_machine(registry, machine);
     return machine;
 }
 
@@ -397,23 +376,20 @@ int registry_change_machine(Registry *registry, Machine *machine, MachineContext
     registry_release_origin(registry, machine->origin);
     machine->origin = origin;
 
-    /* The name is the same, so the place in the tree of names is too. */
-    if (machine->context->cid.set)
-        RB_REMOVE(MachinesByCid, &registry->machines_by_cid, machine);
+    /* The name is the same, so the place in the tree is too. */
+    registry_unindex_machine(registry, machine);
     machine_context_free(machine->context);
     machine->context = TAKE_PTR(context);
-    if (machine->context->cid.set)
-        RB_INSERT(MachinesByCid, &registry->machines_by_cid, machine);
+    registry_index_machine(registry, machine);
     return 0;
 }
 
 void registry_remove_machine(Registry *registry, Machine *machine)
 {
     RB_REMOVE(MachinesByName, &registry->machines, machine);
+    registry_unindex_machine(registry, machine);
     while (!LIST_EMPTY(&machine->listeners))
         listener_leave_machine(LIST_FIRST(&machine->listeners));
-    if (machine->context->cid.set)
-        RB_REMOVE(MachinesByCid, &registry->machines_by_cid, machine);
     LIST_REMOVE(machine, of_origin);
     machine->origin->machine_count--;
     registry_release_origin(registry, machine->origin);

@@ -19,6 +19,7 @@
 typedef struct AutoPort AutoPort;
 typedef struct Listener Listener;
 typedef struct Machine Machine;
+typedef struct MachineKey MachineKey;
 typedef struct Origin Origin;
 typedef struct Registry Registry;
 typedef struct Service Service;
@@ -103,9 +104,25 @@ struct Service {
     Choice override;   /* of enabled */
 };
 
+/* What two machines cannot both be known by. */
+typedef enum MachineKeyKind {
+    MACHINE_CID,
+    MACHINE_HYBRID,
+    MACHINE_HYPERKIT,
+    MACHINE_VM_ID,
+    MACHINE_KEYS,
+} MachineKeyKind;
+
+struct MachineKey {
+    RB_ENTRY(MachineKey) by_value;
+    MachineKeyKind kind;
+    Machine *machine;
+    const MachineContext *context; /* the machine's */
+};
+
 struct Machine {
     RB_ENTRY(Machine) by_name;
-    RB_ENTRY(Machine) by_cid; /* where its context has one */
+    MachineKey keys[MACHINE_KEYS]; /* those that it has are in the tree */
     LIST_ENTRY(Machine) of_origin;
     LIST_HEAD(, Listener) listeners; /* on its own transport */
     MachineContext *context;
@@ -128,7 +145,7 @@ struct AutoPort {
 RB_HEAD(ServicesByName, Service);
 RB_HEAD(ServicesByGuid, Service);
 RB_HEAD(MachinesByName, Machine);
-RB_HEAD(MachinesByCid, Machine);
+RB_HEAD(MachinesByKey, MachineKey);
 RB_HEAD(OriginsByIdentity, Origin);
 RB_HEAD(ListenersByKey, Listener);
 RB_HEAD(AutoPortsByName, AutoPort);
@@ -138,7 +155,7 @@ struct Registry {
     struct ServicesByName services;
     struct ServicesByGuid services_by_guid; /* guid, then name: also finds by port */
     struct MachinesByName machines;
-    struct MachinesByCid machines_by_cid;   /* cid, then name */
+    struct MachinesByKey machines_by_key;
     struct OriginsByIdentity origins;
     struct ListenersByKey listeners;        /* key, then service: what an address is claimed by */
     struct AutoPortsByName auto_ports;
@@ -183,6 +200,11 @@ int registry_change_machine(Registry *registry, Machine *machine, MachineContext
                             uid_t uid);
 void registry_remove_service(Registry *registry, Service *service);
 void registry_remove_machine(Registry *registry, Machine *machine);
+/* Its keys, into the tree and out of it: around every change of its context. */
+void registry_index_machine(Registry *registry, Machine *machine);
+void registry_unindex_machine(Registry *registry, Machine *machine);
+/* The first machine that is known by the same as this context, then each next. */
+Machine *registry_next_of_key(Registry *registry, MachineKeyKind kind, const MachineContext *context, Machine *after);
 
 /* Copies what is wanted; pending, with no descriptor. NULL: no memory. */
 Listener *registry_add_listener(Registry *registry, Service *service, const PlanListener *wanted);

@@ -43,20 +43,27 @@ void buffer_append_number(Buffer *buffer, unsigned long long number)
     buffer_append(buffer, digits + at, sizeof(digits) - at);
 }
 
+#define PRINTF_GUESS_BYTES 112 /* most fit, and need no second go */
+
 void buffer_vprintf(Buffer *buffer, const char *format, va_list arguments)
 {
     va_list copy;
 
+    if (!buffer_reserve(buffer, PRINTF_GUESS_BYTES))
+        return;
+    size_t space = buffer->capacity_bytes - buffer->size_bytes;
     va_copy(copy, arguments);
-    int size = vsnprintf(NULL, 0, format, copy);
+    int size = vsnprintf(buffer->data + buffer->size_bytes, space, format, copy);
     va_end(copy);
     if (size < 0) {
         buffer->failed = true;
         return;
     }
-    if (!buffer_reserve(buffer, (size_t)size))
-        return;
-    vsnprintf(buffer->data + buffer->size_bytes, (size_t)size + 1, format, arguments);
+    if ((size_t)size >= space) {
+        if (!buffer_reserve(buffer, (size_t)size))
+            return;
+        vsnprintf(buffer->data + buffer->size_bytes, (size_t)size + 1, format, arguments);
+    }
     buffer->size_bytes += (size_t)size;
 }
 

@@ -46,9 +46,10 @@ static void hybrid_format(const Address *address, Buffer *text)
     char guid[GUID_TEXT_SIZE_BYTES];
 
     path_to_uri(address->path, ":", text);
-    if (address->has_port)
-        buffer_printf(text, ":%u", address->port);
-    else if (address->has_guid)
+    if (address->has_port) {
+        buffer_append_char(text, ':');
+        buffer_append_number(text, address->port);
+    } else if (address->has_guid)
         buffer_printf(text, ":%s", guid_format(&address->guid, guid));
 }
 
@@ -60,9 +61,10 @@ static int hybrid_listen_path(const Address *address, char **ret_path)
     if (!address->path || (!address->has_port && !address->has_guid))
         return -EINVAL;
     buffer_append_text(&text, address->path);
-    if (address->has_port)
-        buffer_printf(&text, "_%u", address->port);
-    else
+    if (address->has_port) {
+        buffer_append_char(&text, '_');
+        buffer_append_number(&text, address->port);
+    } else
         buffer_printf(&text, "_%s", guid_format(&address->guid, guid));
     _cleanup_(freep) char *path = NULL;
     int r = buffer_take(&text, &path, NULL);

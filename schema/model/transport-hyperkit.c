@@ -30,8 +30,10 @@ static bool hyperkit_parse(const char *rest, Address *address, const char **ret_
 
 static void hyperkit_format(const Address *address, Buffer *text)
 {
-    if (address->has_port)
-        buffer_printf(text, ":%u", address->port);
+    if (address->has_port) {
+        buffer_append_char(text, ':');
+        buffer_append_number(text, address->port);
+    }
     if (address->path[0] != '/')
         buffer_append(text, "/./", 3);
     path_to_uri(address->path, "", text);
