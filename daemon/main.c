@@ -375,7 +375,7 @@ static int run(void)
     sd_notify(false, "READY=1");
     log_info("ready: %s/" SERVER_INTERFACE, arg_runtime);
 
-    r = sd_event_loop(daemon.event);
+    r = server_loop(daemon.server);
     sd_notify(false, "STOPPING=1");
     if (r < 0)
         log_error("the loop has ended: %s", strerror(-r));

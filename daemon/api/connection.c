@@ -103,6 +103,8 @@ static int connection_answer(Connection *connection, Call *call)
     bool refused = call->failure.code != 0;
 
     int r = refused ? (int)call->failure.code : method_run(call, text);
+    if (!call->method || !(call->method->flags & METHOD_PLAIN))
+        server->stirred++;
     if (r < 0)
         return r;
     /* Also a write that was refused: because of another, it may be, whose own commit can still fail. */
@@ -258,6 +260,8 @@ static void connection_read(Connection *connection)
 }
 
 /* What is waited for next. */
+static PollOutcome connection_on_io(PollSource *source, uint32_t events);
+
 static int connection_update(Connection *connection)
 {
     uint32_t events = 0;
@@ -268,18 +272,14 @@ static int connection_update(Connection *connection)
         events |= EPOLLIN;
     if (!connection->deaf && wire_pending_out_bytes(connection->wire) > 0)
         events |= EPOLLOUT;
-    if (events != connection->io_events) {
-        int r = sd_event_source_set_io_events(connection->io, events);
-        if (r < 0)
-            return r;
-        connection->io_events = events;
-    }
     /* A socket that is hung up says so for ever, whatever is asked of it. */
-    bool off = connection->deaf && events == 0;
-    if (off == connection->is_off)
+    if (connection->deaf && events == 0) {
+        poll_remove(&connection->io);
         return 0;
-    connection->is_off = off;
-    return sd_event_source_set_enabled(connection->io, off ? SD_EVENT_OFF : SD_EVENT_ON);
+    }
+    if (!connection->io.poll)
+        return poll_add(connection->server->poll, &connection->io, wire_fd(connection->wire), events, connection_on_io);
+    return poll_set_events(&connection->io, events);
 }
 
 static bool connection_is_done(const Connection *connection)
@@ -309,16 +309,18 @@ void connection_run(Connection *connection)
         server_make_ready(server, connection);
 }
 
-static int connection_on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+static PollOutcome connection_on_io(PollSource *source, uint32_t events)
 {
-    Connection *connection = userdata;
+    Connection *connection = (Connection *)(void *)((char *)source - offsetof(Connection, io));
+    Server *server = connection->server;
+    uint64_t stirred = server->stirred;
 
     if (events & (EPOLLHUP | EPOLLERR))
         connection->deaf = true;
     if (events & EPOLLIN)
         connection_read(connection);
     connection_run(connection);
-    return 0;
+    return server_outcome(server, stirred);
 }
 
 /* ---- coming and going ---- */
@@ -351,9 +353,7 @@ static int connection_start(Connection *connection)
         message_max_bytes = WIRE_MESSAGE_ADMINISTRATOR_MAX_BYTES;
     wire_set_message_max(connection->wire, message_max_bytes);
     wire_set_fds_max(connection->wire, 0);
-    connection->io_events = EPOLLIN;
-    return sd_event_add_io(server->event, &connection->io, wire_fd(connection->wire), EPOLLIN, connection_on_io,
-                           connection);
+    return poll_add(server->poll, &connection->io, wire_fd(connection->wire), EPOLLIN, connection_on_io);
 }
 
 int connection_new_consume(Server *server, int fd, const char *only_service, bool at_once)
@@ -414,7 +414,7 @@ void connection_free(Connection *connection)
     call_free(connection->postponed);
     turn_forget(server, connection);
     users_leave(&server->users, connection->user);
-    sd_event_source_disable_unref(connection->io);
+    poll_remove(&connection->io);
     credentials_release(&connection->credentials);
     free(connection->only_service);
     if (connection->wire && connection->closing)

@@ -10,6 +10,7 @@
 
 #include "daemon/access/access.h"
 #include "daemon/api/call.h"
+#include "daemon/api/poll.h"
 #include "daemon/api/users.h"
 #include "daemon/manager/manager.h"
 #include "schema/wire/wire.h"
@@ -32,8 +33,7 @@ struct Connection {
     Server *server;
     User *user;
     Wire *wire;
-    sd_event_source *io;
-    uint32_t io_events;
+    PollSource io;      /* not added: its socket is not listened to */
     Credentials credentials;
     Caller caller;
     char *only_service; /* of an entry to one service */
@@ -41,7 +41,6 @@ struct Connection {
     Call *postponed;    /* the next one to be answered, after the turn of writes that is open */
     size_t staged;      /* writes that wait for their commit */
     bool fds_unsent;    /* among what waits to be sent */
-    bool is_off;        /* its socket is not listened to */
     bool is_ready;
     bool is_watcher;
     bool is_waiting;    /* for the end of a turn of writes */

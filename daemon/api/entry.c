@@ -109,9 +109,10 @@ static void entry_set_crowded(Entry *entry, bool crowded)
 /* Whoever comes while nothing else is to be done is served at once, which saves a turn of the loop. While there is,
  * clients are only let in, many at a time: so none of them waits behind what all before it want, and who is one too
  * many is soon told. */
-static int entry_on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+static PollOutcome entry_on_io(PollSource *source, uint32_t events)
 {
-    Entry *entry = userdata;
+    Entry *entry = (Entry *)(void *)((char *)source - offsetof(Entry, io));
+    uint64_t stirred = entry->server->stirred;
     size_t left = ENTRY_CLIENTS_A_TURN;
     bool more;
 
@@ -119,7 +120,7 @@ static int entry_on_io(sd_event_source *source, int fd, uint32_t events, void *u
         more = entry_accept(entry, !server_is_busy(entry->server));
     while (more && --left > 0 && server_is_busy(entry->server));
     entry_set_crowded(entry, left == 0);
-    return 0;
+    return server_outcome(entry->server, stirred);
 }
 
 void entry_let_in(Server *server)
@@ -146,10 +147,7 @@ static int entry_new_consume(Server *server, int fd, Entry **ret)
     entry->fd = TAKE_FD(socket_fd);
     entry->directory_fd = -1;
     LIST_INSERT_HEAD(&server->entries, entry, entries);
-    int r = sd_event_add_io(server->event, &entry->io, entry->fd, EPOLLIN, entry_on_io, entry);
-    if (r < 0)
-        return r;
-    r = sd_event_source_set_exit_on_failure(entry->io, true);
+    int r = poll_add(server->poll, &entry->io, entry->fd, EPOLLIN, entry_on_io);
     if (r < 0)
         return r;
     if (server->paused) {
@@ -208,7 +206,7 @@ void entry_free(Entry *entry)
         return;
     LIST_REMOVE(entry, entries);
     entry_set_crowded(entry, false);
-    sd_event_source_disable_unref(entry->io);
+    poll_remove(&entry->io);
     if (entry->file && fstatat(entry->directory_fd, entry->file, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         status.st_dev == entry->device && status.st_ino == entry->inode)
         unlinkat(entry->directory_fd, entry->file, 0);
@@ -220,5 +218,5 @@ void entry_free(Entry *entry)
 
 int entry_enable(Entry *entry, bool enable)
 {
-    return sd_event_source_set_enabled(entry->io, enable ? SD_EVENT_ON : SD_EVENT_OFF);
+    return poll_set_events(&entry->io, enable ? EPOLLIN : 0);
 }

@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/api/poll.h"
 #include "schema/base/cleanup.h"
 
 typedef struct Entry Entry;
@@ -21,7 +22,7 @@ struct Entry {
     int directory_fd; /* borrowed; -1: its path is not ours */
     char *file;       /* in that folder */
     uint64_t device, inode;
-    sd_event_source *io;
+    PollSource io;
     bool is_crowded; /* more clients wait than were let in */
 };
 

@@ -12,8 +12,8 @@
 #define VARLINK "org.varlink.service."
 
 const Method methods[] = {
-    {VARLINK "GetInfo", method_get_info, METHOD_HANDOUT, NULL},
-    {VARLINK "GetInterfaceDescription", method_get_interface_description, METHOD_HANDOUT,
+    {VARLINK "GetInfo", method_get_info, METHOD_HANDOUT | METHOD_PLAIN, NULL},
+    {VARLINK "GetInterfaceDescription", method_get_interface_description, METHOD_HANDOUT | METHOD_PLAIN,
      &record_type_InterfaceParameters},
 
     {REGISTRY "Register", method_register, METHOD_WRITE, &record_type_RegisterParameters},
@@ -23,8 +23,8 @@ const Method methods[] = {
     {REGISTRY "Reload", method_reload, METHOD_WRITE | METHOD_ADMINISTRATOR | METHOD_ALONE, NULL},
 
     {REGISTRY "List", method_list, 0, NULL},
-    {REGISTRY "Describe", method_describe, METHOD_HANDOUT, &record_type_NameParameters},
-    {REGISTRY "Lookup", method_lookup, METHOD_HANDOUT, &record_type_LookupParameters},
+    {REGISTRY "Describe", method_describe, METHOD_HANDOUT | METHOD_PLAIN, &record_type_NameParameters},
+    {REGISTRY "Lookup", method_lookup, METHOD_HANDOUT | METHOD_PLAIN, &record_type_LookupParameters},
     {REGISTRY "Status", method_status, 0, NULL},
 
     {REGISTRY "AddMachine", method_add_machine, METHOD_WRITE | METHOD_ADMINISTRATOR, &record_type_AddMachineParameters},

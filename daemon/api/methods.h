@@ -9,6 +9,7 @@ typedef enum MethodFlags {
     METHOD_WRITE = 1 << 0,         /* administrators and delegates; answered after a commit */
     METHOD_ADMINISTRATOR = 1 << 1, /* administrators alone */
     METHOD_HANDOUT = 1 << 2,       /* also on an entry under RUNTIME/handout */
+    METHOD_PLAIN = 1 << 4,         /* reads what is in memory, and touches nothing else: see poll.h, POLL_QUIET */
     METHOD_ALONE = 1 << 3,         /* a write that can touch everything: earlier ones are settled first */
 } MethodFlags;
 

@@ -46,6 +46,7 @@ void server_make_ready(Server *server, Connection *connection)
 {
     if (connection->is_ready)
         return;
+    server->stirred++;
     connection->is_ready = true;
     TAILQ_INSERT_TAIL(&server->ready, connection, ready);
     server->ready_count++;
@@ -76,6 +77,7 @@ static void server_set_paused(Server *server, bool paused)
 {
     Entry *entry;
 
+    server->stirred++;
     server->paused = paused;
     LIST_FOREACH(entry, &server->entries, entries)
         entry_enable(entry, !paused);
@@ -214,6 +216,9 @@ int server_new(sd_event *event, Manager *manager, const ServerOptions *options, 
     if (!server)
         return -ENOMEM;
     server->event = sd_event_ref(event);
+    int made = poll_new(event, &server->poll);
+    if (made < 0)
+        return made;
     server->manager = manager;
     server->link_in_registry = options->link_in_registry;
     server->on_events = options->on_events;
@@ -317,6 +322,16 @@ void server_sweep(Server *server)
     closedir(folder);
 }
 
+PollOutcome server_outcome(const Server *server, uint64_t stirred)
+{
+    return server->turn.count > 0 ? POLL_GATHERING : server->stirred == stirred ? POLL_QUIET : POLL_STIRRED;
+}
+
+int server_loop(Server *server)
+{
+    return poll_loop(server->poll);
+}
+
 void server_free(Server *server)
 {
     Connection *connection;
@@ -338,6 +353,7 @@ void server_free(Server *server)
         server_unlink(server);
     sd_event_source_disable_unref(server->ready_source);
     sd_event_source_disable_unref(server->pause_timer);
+    poll_free(server->poll);
     sd_event_unref(server->event);
     fd_close(server->ready_fd);
     fd_close(server->spare_fd);

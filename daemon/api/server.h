@@ -10,6 +10,7 @@
 
 #include "daemon/api/connection.h"
 #include "daemon/api/entry.h"
+#include "daemon/api/poll.h"
 #include "daemon/api/turn.h"
 #include "daemon/api/users.h"
 #include "daemon/manager/manager.h"
@@ -29,6 +30,8 @@ struct ServerOptions {
 
 struct Server {
     sd_event *event;
+    Poll *poll;
+    uint64_t stirred;        /* counts what sd_event may have to be asked about: see poll.h */
     Manager *manager;
     char *runtime_path;
     bool link_in_registry;
@@ -58,6 +61,10 @@ struct Server {
 /* Sockets that come by LISTEN_FDS are given with server_adopt_consume, before server_listen. The manager's observer is
  * set. */
 int server_new(sd_event *event, Manager *manager, const ServerOptions *options, Server **ret);
+/* What a source of the loop answers, given server->stirred as it was before. */
+PollOutcome server_outcome(const Server *server, uint64_t stirred);
+/* Runs until sd_event_exit; its code, or -errno. */
+int server_loop(Server *server);
 /* Closes everything, and removes the paths that it made. */
 void server_free(Server *server);
 DEFINE_CLEANUP(Server *, server_free)

@@ -160,6 +160,7 @@ int server_settle(Server *server)
     if (turn->settling || (turn->count == 0 && !manager_has_staged(server->manager)))
         return 0;
     turn->settling = true;
+    server->stirred++;
     int r = manager_settle(server->manager, &failure);
     if (r < 0) {
         log_error("committing changes failed: %s; hvsockd ends", strerror(-r));

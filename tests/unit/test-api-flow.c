@@ -74,7 +74,7 @@ static void test_never_reading(void **state)
     pump(fixture);
     Connection *connection = only_connection(fixture);
     assert_in_range(wire_pending_out_bytes(connection->wire), 1, CONNECTION_UNSENT_MAX_BYTES + 1024);
-    assert_int_equal(connection->io_events, EPOLLOUT);
+    assert_int_equal(connection->io.events, EPOLLOUT);
 
     while (continues) {
         const char *reply = client_next(&client);

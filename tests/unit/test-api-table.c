@@ -117,16 +117,16 @@ static void test_flags(void **state)
         {"ListConnections", METHOD_ADMINISTRATOR},
         {"ReadLog", METHOD_ADMINISTRATOR},
         {"Metrics", METHOD_ADMINISTRATOR},
-        {"Describe", METHOD_HANDOUT},
-        {"Lookup", METHOD_HANDOUT},
+        {"Describe", METHOD_HANDOUT | METHOD_PLAIN},
+        {"Lookup", METHOD_HANDOUT | METHOD_PLAIN},
         {"Acquire", METHOD_HANDOUT},
         {"Serve", METHOD_HANDOUT},
         {"List", 0},
         {"ListMachines", 0},
         {"Status", 0},
         {"Watch", 0},
-        {"GetInfo", METHOD_HANDOUT},
-        {"GetInterfaceDescription", METHOD_HANDOUT},
+        {"GetInfo", METHOD_HANDOUT | METHOD_PLAIN},
+        {"GetInterfaceDescription", METHOD_HANDOUT | METHOD_PLAIN},
     };
 
     for (const Method *method = methods; method->name; method++) {
