@@ -25,7 +25,7 @@ W_LIBRARIES := $(W)/yaml.a $(W)/jansson.a
 
 windows: $(W)/hvsockctl.exe
 check-windows: $(W)/hvsockctl.exe $(W)/hvsockctl-faults.exe $(B)/hvsockctl
-	$(Q)tests/windows/run $^
+	$(Q)tests/windows/run $(W)/hvsockctl.exe $(W)/hvsockctl-faults.exe $(B)/hvsockctl $(TESTS)
 .PHONY: windows check-windows
 
 $(W)/hvsockctl.exe: $(W_OBJECTS) $(W_LIBRARIES)
