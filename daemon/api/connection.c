@@ -303,6 +303,9 @@ void connection_run(Connection *connection)
         server_settle(server);
     bool more = connection_work(connection);
     connection_flush(connection);
+    /* That the client has gone can come out by writing alone: nobody waits for the rest, and what is read tells its end. */
+    if (connection->deaf && connection->sequence)
+        connection_drop_sequence(connection);
     if (connection_is_done(connection) || connection_update(connection) < 0)
         connection_free(connection);
     else if (more)

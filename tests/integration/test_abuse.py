@@ -204,6 +204,23 @@ class Abuse(Case):
         self.assert_grown(before, 20000)
         self.assertIn("version", self.c.call("Status"))
 
+    def test_goes_while_events_come(self):
+        """Who has gone when an event is written to him is forgotten: not only with the next event."""
+        self.c.call("Register", service={"name": "a", "port": 1, "listen": []})
+        self.c.call("Register", service={"name": "b", "port": 2, "listen": []})
+        before = len(self.d.fds())
+        for _ in range(3):
+            watchers = [self.d.client() for _ in range(200)]
+            for watcher in watchers:
+                watcher.send("Watch", more=True)
+            wait_for(lambda: len(self.d.fds()) >= before + 200)
+            # They are written to one after the other, and meanwhile they go.
+            for i in range(20):
+                self.c.call("SetEnabled", name="ab"[i % 2], enabled=i % 4 > 1)
+            for watcher in watchers:
+                watcher.close()
+            wait_for(lambda: len(self.d.fds()) <= before, 5, lambda: f"{len(self.d.fds())} are open, not {before}")
+
     def test_never_writes(self):
         """Connections that say nothing cost one descriptor each, and nobody else waits for them."""
         before = len(self.d.fds())
