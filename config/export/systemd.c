@@ -109,8 +109,27 @@ static const char *listen_key(const ServiceContext *service)
     }
 }
 
-/* 0, also where it cannot be and was told. */
-static int append_listen(Export *export, const ServiceContext *service, const Address *address, Buffer *text, bool *paths)
+/* Whose the paths of a unit are: of all its sockets, one user and one group. */
+typedef struct Paths {
+    bool any, differ;
+    const char *user, *group; /* of the machines that they are of; NULL: nobody says */
+} Paths;
+
+static void paths_add(Paths *paths, const MachineContext *machine)
+{
+    const char *user = machine ? machine->user : NULL, *group = machine ? machine->group : NULL;
+
+    if (!paths->any) {
+        paths->user = user;
+        paths->group = group;
+    }
+    paths->differ |= paths->any && !(text_equal(user, paths->user) && text_equal(group, paths->group));
+    paths->any = true;
+}
+
+/* 0, also where it cannot be and was told. machine: whose it is, or NULL. */
+static int append_listen(Export *export, const ServiceContext *service, const Address *address, const MachineContext *machine,
+                         Buffer *text, Paths *paths)
 {
     _cleanup_(freep) char *path = NULL;
     char vsock[40];
@@ -130,12 +149,12 @@ static int append_listen(Export *export, const ServiceContext *service, const Ad
         return r == -EINVAL ? 0 : r;
     check_path(export->problems, "listen", path);
     unit_append_value(text, listen_key(service), path);
-    *paths = true;
+    paths_add(paths, machine);
     return 0;
 }
 
 /* machine:NAME and machine:* are those machines' own transports; the shared vsock once. */
-static int append_machines(Export *export, const ServiceContext *service, const char *name, Buffer *text, bool *paths)
+static int append_machines(Export *export, const ServiceContext *service, const char *name, Buffer *text, Paths *paths)
 {
     const MachineContext *const *machines = export->options.machines;
     bool all = strcmp(name, "*") == 0, found = all;
@@ -151,7 +170,7 @@ static int append_machines(Export *export, const ServiceContext *service, const 
             problems_add(export->problems, "listen", "vsock://:PORT would be right, for every machine",
                          "systemd cannot keep a vsock port for the machine %s alone", (*machines)->name);
         else if (r == 0 && address.transport)
-            r = append_listen(export, service, &address, text, paths);
+            r = append_listen(export, service, &address, *machines, text, paths);
         address_release(&address);
     }
     if (!found)
@@ -159,7 +178,7 @@ static int append_machines(Export *export, const ServiceContext *service, const 
     return r;
 }
 
-static int append_addresses(Export *export, const ServiceContext *service, Buffer *text, bool *paths)
+static int append_addresses(Export *export, const ServiceContext *service, Buffer *text, Paths *paths)
 {
     Address *addresses;
     size_t count, before = text->size_bytes;
@@ -173,7 +192,7 @@ static int append_addresses(Export *export, const ServiceContext *service, Buffe
         else if (!addresses[i].transport->has_path && !addresses[i].has_port)
             r = 0;
         else
-            r = append_listen(export, service, &addresses[i], text, paths);
+            r = append_listen(export, service, &addresses[i], NULL, text, paths);
     }
     addresses_free(addresses, count);
     if (r == 0 && text->size_bytes == before)
@@ -182,12 +201,18 @@ static int append_addresses(Export *export, const ServiceContext *service, Buffe
     return r;
 }
 
-static void append_socket_file(const SocketFile *socket, Buffer *text)
+static void append_socket_file(Export *export, const SocketFile *socket, const Paths *paths, Buffer *text)
 {
-    if (socket && socket->user)
-        unit_append_value(text, "SocketUser", socket->user);
-    if (socket && socket->group)
-        unit_append_value(text, "SocketGroup", socket->group);
+    const char *user = socket && socket->user ? socket->user : paths->user;
+    const char *group = socket && socket->group ? socket->group : paths->group;
+
+    if (paths->differ && !(socket && socket->user && socket->group))
+        problems_add(export->problems, "socket", "one for all, as socket: {user: root, group: kvm}, would be right",
+                     "its paths are those of several users, and to systemd the sockets of a unit are one user's");
+    if (user)
+        unit_append_value(text, "SocketUser", user);
+    if (group)
+        unit_append_value(text, "SocketGroup", group);
     unit_append_value(text, "SocketMode", socket && socket->mode ? socket->mode : "0660");
 }
 
@@ -209,7 +234,7 @@ static void append_description(const ServiceContext *service, Buffer *text)
 static int append_socket(Export *export, const ServiceContext *service, Buffer *text)
 {
     const Peers *peers = service->peers;
-    bool paths = false;
+    Paths paths = {0};
 
     append_description(service, text);
     buffer_append_text(text, "\n[Socket]\n");
@@ -217,8 +242,8 @@ static int append_socket(Export *export, const ServiceContext *service, Buffer *
     if (r < 0)
         return r;
     buffer_printf(text, "Backlog=%u\nFileDescriptorName=%s\n", service_backlog(service), service->name);
-    if (paths)
-        append_socket_file(service->socket, text);
+    if (paths.any)
+        append_socket_file(export, service->socket, &paths, text);
     if (service->activate->mode == ACTIVATION_ACCEPT)
         buffer_append_text(text, "Accept=yes\n");
     else if (service->activate->unit)
