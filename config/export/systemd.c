@@ -111,7 +111,7 @@ static const char *listen_key(const ServiceContext *service)
 
 /* Whose the paths of a unit are: of all its sockets, one user and one group. */
 typedef struct Paths {
-    bool any, differ;
+    bool any, differ, vsock;
     const char *user, *group; /* of the machines that they are of; NULL: nobody says */
 } Paths;
 
@@ -140,6 +140,7 @@ static int append_listen(Export *export, const ServiceContext *service, const Ad
         else
             snprintf(vsock, sizeof(vsock), "vsock:%u:%u", address->cid, address->port);
         unit_append_value(text, listen_key(service), vsock);
+        paths->vsock = true;
         return 0;
     }
     int r = address->transport->listen_path(address, &path);
@@ -231,19 +232,18 @@ static void append_description(const ServiceContext *service, Buffer *text)
     buffer_release(&description);
 }
 
-static int append_socket(Export *export, const ServiceContext *service, Buffer *text)
+static int append_socket(Export *export, const ServiceContext *service, Buffer *text, Paths *paths)
 {
     const Peers *peers = service->peers;
-    Paths paths = {0};
 
     append_description(service, text);
     buffer_append_text(text, "\n[Socket]\n");
-    int r = append_addresses(export, service, text, &paths);
+    int r = append_addresses(export, service, text, paths);
     if (r < 0)
         return r;
     buffer_printf(text, "Backlog=%u\nFileDescriptorName=%s\n", service_backlog(service), service->name);
-    if (paths.any)
-        append_socket_file(export, service->socket, &paths, text);
+    if (paths->any)
+        append_socket_file(export, service->socket, paths, text);
     if (service->activate->mode == ACTIVATION_ACCEPT)
         buffer_append_text(text, "Accept=yes\n");
     else if (service->activate->unit)
@@ -346,21 +346,28 @@ static int systemd_file(Export *export, const ServiceContext *service, const cha
 
 static int systemd_add(Export *export, const ServiceContext *service, const Guid *guid)
 {
-    size_t count = export->problems->count;
+    const Problems *problems = export->problems;
+    const Activation *activate = service->activate;
+    size_t told = problems->count + problems->dropped;
     Buffer *unit = &export->scratch;
+    Paths paths = {0};
 
     if (!systemd_check(export, service))
         return 0;
     buffer_clear(unit);
-    int r = append_socket(export, service, unit);
-    if (r < 0 || export->problems->count > count)
+    int r = append_socket(export, service, unit, &paths);
+    if (r < 0 || problems->count + problems->dropped > told)
         return r;
+    /* Measured: it asks vsock whether it is a terminal, and does not understand the answer. */
+    if (paths.vsock && activate->mode == ACTIVATION_ACCEPT && activate->user)
+        problems_warn(export->problems, "activate.user", "leave it out, or let hvsockd hold this service",
+                      "systemd 252, as in Debian 12, cannot start a program as a user with a vsock connection as its standard input");
     r = systemd_file(export, service, ".socket", unit);
-    if (r < 0 || service->activate->unit)
+    if (r < 0 || activate->unit)
         return r;
     buffer_clear(unit);
     append_service(service, unit);
-    return systemd_file(export, service, service->activate->mode == ACTIVATION_ACCEPT ? "@.service" : ".service", unit);
+    return systemd_file(export, service, activate->mode == ACTIVATION_ACCEPT ? "@.service" : ".service", unit);
 }
 
 const ExportTarget export_systemd = {
