@@ -15,7 +15,8 @@ $(B)/%: %.in $(B)/built-with
 	@sed 's|@PREFIX@|$(PREFIX)|; s|@SBINDIR@|$(SBINDIR)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
 
 # ---- install: FILE>DESTINATION, one a line; uninstall removes the same ----
-INSTALLED_PROGRAMS := $(B)/hvsockctl>$(BINDIR)/hvsockctl $(B)/hvsockd>$(SBINDIR)/hvsockd
+INSTALLED_PROGRAMS := $(B)/hvsockctl>$(BINDIR)/hvsockctl $(B)/hvsockd>$(SBINDIR)/hvsockd \
+  $(foreach h,$(wildcard packaging/hooks/*),$(h)>$(LIBEXECDIR)/$(notdir $(h)))
 INSTALLED_FILES := $(B)/libhvsock.so.0>$(LIBDIR)/libhvsock.so.0 ctl/libhvsock/hvsock.h>$(INCLUDEDIR)/hvsock.h \
   $(B)/ctl/libhvsock/hvsock.pc>$(PKGCONFIGDIR)/hvsock.pc \
   $(foreach m,$(MAN_PAGES),$(m)>$(MANDIR)/man$(lastword $(subst ., ,$(m)))/$(notdir $(m))) \
@@ -35,7 +36,7 @@ install: all docs $(MADE)
 
 uninstall:
 	$(Q)for f in $(foreach f,$(INSTALLED_PROGRAMS) $(INSTALLED_FILES) $(INSTALLED_LINKS),'$(f)'); do rm -f "$(DESTDIR)$${f#*>}"; done
-	$(Q)rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(DOCDIR)/examples/settings" "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || :
+	$(Q)rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(DOCDIR)/examples/settings" "$(DESTDIR)$(DOCDIR)/examples" "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(LIBEXECDIR)" 2>/dev/null || :
 
 # ---- a demonstration ----
 run: all
