@@ -6,16 +6,29 @@
 
 #include "daemon/api/call.h"
 #include "daemon/api/methods.h"
+#include "daemon/api/server.h"
 #include "schema/model/record.h"
 
-/* Absent and null are false. */
-static bool flag_read(const json_t *message, const char *name, bool *ret)
+/* .ops NULL: there is none, or it is null. */
+static Value member(Value object, const char *name)
 {
-    const json_t *value = json_object_get(message, name);
+    const void *iterator = NULL, *node;
+    const char *key;
 
-    if (value && !json_is_boolean(value) && !json_is_null(value))
+    while (object.ops->member(object.node, &iterator, &key, &node))
+        if (strcmp(key, name) == 0)
+            return object.ops->kind(node) == VALUE_NULL ? (Value){0} : (Value){object.ops, node};
+    return (Value){0};
+}
+
+/* Absent and null are false. */
+static bool flag_read(Value message, const char *name, bool *ret)
+{
+    Value value = member(message, name);
+
+    if (value.ops && value.ops->kind(value.node) != VALUE_BOOLEAN)
         return false;
-    *ret = json_is_true(value);
+    *ret = value.ops && value.ops->boolean(value.node);
     return true;
 }
 
@@ -63,31 +76,45 @@ static int call_parse_with_nul(Call *call, const char *text, size_t size_bytes)
     return buffer_take(&path, &call->nul_path, NULL);
 }
 
-int call_parse(Call *call, const char *text, size_t size_bytes)
+static int call_parse_by_library(Call *call, const char *text, size_t size_bytes)
 {
     json_error_t error;
-    bool upgrade;
 
     call->message = json_loadb(text, size_bytes, JSON_REJECT_DUPLICATES, &error);
-    if (!call->message) {
-        if (json_error_code(&error) == json_error_out_of_memory)
-            return -ENOMEM;
-        if (json_error_code(&error) != json_error_null_character)
-            return CALL_MALFORMED;
-        int r = call_parse_with_nul(call, text, size_bytes);
+    if (call->message)
+        return 0;
+    if (json_error_code(&error) == json_error_out_of_memory)
+        return -ENOMEM;
+    if (json_error_code(&error) != json_error_null_character)
+        return CALL_MALFORMED;
+    return call_parse_with_nul(call, text, size_bytes);
+}
+
+int call_parse(Call *call, const char *text, size_t size_bytes)
+{
+    QuickTree *quick = &call->connection->server->quick;
+    bool upgrade;
+    Value message;
+
+    if (quick_read(text, size_bytes, quick)) {
+        message = value_from_quick(quick);
+    } else {
+        int r = call_parse_by_library(call, text, size_bytes);
         if (r != 0)
             return r;
+        message = value_from_json(call->message);
     }
-    if (!json_is_object(call->message))
+    if (message.ops->kind(message.node) != VALUE_OBJECT)
         return CALL_MALFORMED;
-    call->name = json_string_value(json_object_get(call->message, "method"));
-    call->parameters = json_object_get(call->message, "parameters");
-    if (json_is_null(call->parameters))
-        call->parameters = NULL;
-    if (!call->name || (call->parameters && !json_is_object(call->parameters)) ||
-        !flag_read(call->message, "oneway", &call->oneway) || !flag_read(call->message, "more", &call->more) ||
-        !flag_read(call->message, "upgrade", &upgrade))
+    Value method = member(message, "method");
+    call->parameters = member(message, "parameters");
+    if (!method.ops || method.ops->kind(method.node) != VALUE_TEXT ||
+        (call->parameters.ops && call->parameters.ops->kind(call->parameters.node) != VALUE_OBJECT) ||
+        !flag_read(message, "oneway", &call->oneway) || !flag_read(message, "more", &call->more) ||
+        !flag_read(message, "upgrade", &upgrade))
         return CALL_MALFORMED;
+    call->name = method.ops->text(method.node);
+    call->parsed = true;
     if (upgrade)
         failure_invalid_parameter(&call->failure, "upgrade");
     return 0;

@@ -14,6 +14,7 @@
 #include "daemon/manager/manager.h"
 #include "schema/base/buffer.h"
 #include "schema/base/fd.h"
+#include "schema/codec/value-quick.h"
 #include "schema/model/records.h"
 
 typedef struct Call Call;
@@ -32,9 +33,10 @@ struct Call {
     TAILQ_ENTRY(Call) turn; /* of the writes that wait for their commit */
     Connection *connection; /* NULL: the client has gone meanwhile */
     const Method *method;
-    json_t *message;
-    json_t *parameters;     /* in message; or NULL */
-    const char *name;       /* of the method, in message */
+    bool parsed;
+    json_t *message;        /* where the library read it; else it is server->quick */
+    Value parameters;       /* in what was read, good until the next call is; .ops NULL: there are none */
+    const char *name;       /* of the method; likewise */
     char *nul_path;         /* the first text with a NUL in it; or NULL */
     bool oneway, more;
     uint64_t event_sequence; /* the first event that has come with or after it */

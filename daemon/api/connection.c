@@ -165,7 +165,7 @@ static void connection_handle(Connection *connection)
         connection->closing = true;
         return;
     }
-    if (r == 0 && call.message)
+    if (r == 0 && call.parsed)
         r = connection_take(connection, &call);
     if (r < 0) {
         log_error("pid %d, uid %u: a call could not be answered: %s", (int)connection->credentials.pid,

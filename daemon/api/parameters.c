@@ -87,9 +87,12 @@ static int parameters_refuse(Call *call, Problems *problems)
 /* A name that is in no field table, of a method without parameters. */
 static int parameters_read_none(Call *call)
 {
-    const char *name = call->parameters ? json_object_iter_key(json_object_iter(call->parameters)) : NULL;
+    const void *iterator = NULL, *node;
+    const char *name;
 
-    return name ? failure_invalid_parameter(&call->failure, name) : 0;
+    if (!call->parameters.ops || !call->parameters.ops->member(call->parameters.node, &iterator, &name, &node))
+        return 0;
+    return failure_invalid_parameter(&call->failure, name);
 }
 
 int parameters_read(Call *call)
@@ -104,10 +107,9 @@ int parameters_read(Call *call)
     } else if (!type) {
         return parameters_read_none(call);
     } else {
-        json_t *empty = call->parameters ? NULL : json_object();
-        json_t *parameters = call->parameters ? call->parameters : empty;
-        r = parameters ? record_read(type, value_from_json(parameters), &problems, &call->arguments) : -ENOMEM;
-        json_decref(empty);
+        static const QuickTree nothing = {.node_count = 1, .nodes = {{.kind = VALUE_OBJECT}}};
+        Value parameters = call->parameters.ops ? call->parameters : value_from_quick(&nothing);
+        r = record_read(type, parameters, &problems, &call->arguments);
     }
     if (r > 0)
         r = problems.failed ? -ENOMEM : parameters_refuse(call, &problems);

@@ -56,6 +56,7 @@ struct Server {
     size_t watcher_count;
     Turn turn;
     Buffer text;             /* replies are rendered here */
+    QuickTree quick;         /* calls are read here */
 };
 
 /* Sockets that come by LISTEN_FDS are given with server_adopt_consume, before server_listen. The manager's observer is
