@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 
 #include "daemon/api/methods.h"
@@ -148,7 +149,10 @@ static void turn_answer(Server *server, Call *call, const Failure *settled)
     connection_flush(connection);
     /* Its turn may have ended for want of this, it may be done, or it was not to be read from while so many were
      * staged. */
-    server_make_ready(server, connection);
+    if (connection->broken || connection->deaf || connection->ended || connection->closing ||
+        !(connection->io_events & EPOLLIN) || wire_has_next(connection->wire) ||
+        wire_pending_out_bytes(connection->wire) > 0)
+        server_make_ready(server, connection);
 }
 
 int server_settle(Server *server)

@@ -247,6 +247,24 @@ static void test_many_pipelined(void **state)
     client_close(&client);
 }
 
+/* Exactly as many as may be in flight, and nothing more: the client is listened to again. */
+static void test_as_many_as_may_be(void **state)
+{
+    Fixture *fixture = *state;
+    Client client = client_open(fixture);
+    char call[128];
+
+    for (unsigned i = 0; i < 64; i++) {
+        snprintf(call, sizeof(call), CALL("Register", "{\"service\":{\"name\":\"s%02u\",\"port\":3}}"), i);
+        client_send(&client, call);
+    }
+    pump(fixture);
+    for (unsigned i = 0; i < 64; i++)
+        assert_non_null(client_next(&client));
+    assert_string_equal(ask(fixture, &client, CALL("Status", "{}")), "{\"parameters\":{\"services\":64}}");
+    client_close(&client);
+}
+
 /* A turn does not grow beyond its bound, however many have something to say. */
 static void test_large_turn(void **state)
 {
@@ -307,6 +325,25 @@ static void test_writer_goes(void **state)
     assert_true(LIST_EMPTY(&fixture->server->connections));
 }
 
+/* A socket that is hung up says so again and again: nobody listens to that while its writes wait for their commit. */
+static void test_hung_up_is_quiet(void **state)
+{
+    Fixture *fixture = *state;
+    Client client = client_open(fixture);
+    char call[128];
+    unsigned turns = 0;
+
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(call, sizeof(call), CALL("Register", "{\"service\":{\"name\":\"s%u\",\"port\":3}}"), i);
+        client_send(&client, call);
+    }
+    client_close(&client);
+    while (sd_event_run(fixture->event, 0) > 0)
+        turns++;
+    assert_int_equal(fixture->manager.service_count, 200);
+    assert_in_range(turns, 1, 40);
+}
+
 /* What the manager staged by itself is committed too. */
 static void test_staged_without_calls(void **state)
 {
@@ -330,9 +367,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_failed_commit, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_refusals_wait_too, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_many_pipelined, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_as_many_as_may_be, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_large_turn, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_old_turn, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_writer_goes, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_hung_up_is_quiet, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_staged_without_calls, fixture_setup, fixture_teardown),
     };
 
