@@ -155,6 +155,47 @@ static int tie_again(Manager *manager)
     return r;
 }
 
+/* A port that autoPort had chosen, and that was lost (hvsockd --recover, a hand in registry.db): another one, rather than
+ * a service that holds nothing and does not say why. */
+static int give_port_again(Manager *manager, Service *service)
+{
+    _cleanup_(service_context_freep) ServiceContext *copy = NULL;
+    const char *name = service->context->name;
+    const Origin *origin = service->origin;
+    ChangeSet nothing;
+    uint32_t port;
+
+    changeset_init(&nothing, manager);
+    int r = manager_choose_port(&nothing, name, &port);
+    if (r > 0) {
+        log_error("%s: its automatic port was lost, and there is no other: autoPorts in hvsockd.yaml is too narrow", name);
+        return 0;
+    }
+    r = registry_put_auto_port(&manager->registry, name, port);
+    if (r == 0 && !manager->store_refuses) {
+        r = store_put_auto_port(manager->store, name, port);
+        manager->staged = true;
+    }
+    if (r == 0)
+        r = record_copy(&record_type_ServiceContext, service->context, (void **)&copy);
+    if (r < 0)
+        return r;
+    log_warning("%s: its automatic port was lost; it is %u now", name, (unsigned)port);
+    return registry_change_service(&manager->registry, service, TAKE_PTR(copy), &port, (StoredOrigin)origin->kind,
+                                   origin->source, origin->uid);
+}
+
+static int give_ports_again(Manager *manager)
+{
+    int r = 0;
+
+    for (Service *service = registry_next_service(&manager->registry, NULL); service && r == 0;
+         service = registry_service_after(service))
+        if (service->context->auto_port == YES && !service->has_port)
+            r = give_port_again(manager, service);
+    return r;
+}
+
 int manager_load(Manager *manager)
 {
     static const StoreVisitor visitor = {
@@ -168,7 +209,9 @@ int manager_load(Manager *manager)
             service->override = loading.overrides[i][0] == '+' ? YES : NO;
     }
     text_list_free(loading.overrides);
-    return r < 0 ? r : tie_again(manager);
+    if (r == 0)
+        r = tie_again(manager);
+    return r < 0 ? r : give_ports_again(manager);
 }
 
 /* What every service should hold, as far as it is not planned already. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """registry.db: kill -9 at any moment, truncated, zeroed, read-only, newer, on a full disk; recovery."""
 
+import contextlib
 import os
 import random
 import re
@@ -148,6 +149,26 @@ class Storage(Case):
         """SQLite would take a file of no bytes for a new database; but where we left one, something has gone wrong."""
         self.unsound(lambda: self.db.write_bytes(b""))
         self.assertEqual(self.names(), [])
+
+    def test_lost_port(self):
+        """The row of an automatic port is lost: the service has another, and keeps that."""
+        self.c.call("Register", service={"name": "auto", "autoPort": True})
+        self.c.call("SetEnabled", name="auto", enabled=False)
+        self.c.close()
+        self.d.kill()
+        with contextlib.closing(sqlite3.connect(self.db)) as database, database:
+            database.execute("DELETE FROM auto_ports")
+        self.d.start()
+        self.c = self.client(self.d)
+        shown = self.c.call("Describe", name="auto")["service"]
+        port = shown["context"]["port"]
+        self.assertEqual(shown["runtime"]["state"], "disabled")
+        self.c.call("SetEnabled", name="auto", enabled=True)
+        self.assertEqual(self.state(self.c, "auto"), "listening")
+        self.c.close()
+        self.d.kill()
+        with contextlib.closing(sqlite3.connect(self.db)) as database:
+            self.assertEqual(database.execute("SELECT name, port FROM auto_ports").fetchall(), [("auto", port)])
 
     def test_newer(self):
         """Of a newer version: it serves what is declared and held, refuses changes, and status names the version."""
