@@ -150,7 +150,7 @@ static void turn_answer(Server *server, Call *call, const Failure *settled)
     /* Its turn may have ended for want of this, it may be done, or it was not to be read from while so many were
      * staged. */
     if (connection->broken || connection->deaf || connection->ended || connection->closing ||
-        !(connection->io_events & EPOLLIN) || wire_has_next(connection->wire) ||
+        !(connection->io.events & EPOLLIN) || wire_has_next(connection->wire) ||
         wire_pending_out_bytes(connection->wire) > 0)
         server_make_ready(server, connection);
 }
