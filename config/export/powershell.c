@@ -74,7 +74,8 @@ static const char script_check[] =
 
 static const char script_prune[] =
     "\n"
-    "# Keys of ours (ToolName hvsockd) that are not among these services go.\n"
+    "# Keys of ours (ToolName hvsockd) that are not among these services go; Windows' own never do, whatever is written in them.\n"
+    "$windows = @('999E53D4-3D5C-4C3E-8779-BED06EC056E1', 'A5201C21-2770-4C11-A68E-F182EDB29220')\n"
     "$wanted = @{}\n"
     "foreach ($service in $services) { $wanted[$service.Guid] = $true }\n"
     "$parent = $machine.OpenSubKey($root)\n"
@@ -84,7 +85,7 @@ static const char script_prune[] =
     "    $parent.Close()\n"
     "}\n"
     "foreach ($name in $names) {\n"
-    "    if ($wanted.ContainsKey($name.ToUpperInvariant())) { continue }\n"
+    "    if ($wanted.ContainsKey($name.ToUpperInvariant()) -or $windows -contains $name.Trim('{', '}')) { continue }\n"
     "    $found = Read-Service $name\n"
     "    if ($null -eq $found -or -not ($found.ToolName -ceq 'hvsockd')) { continue }\n"
     "    if (-not $PSCmdlet.ShouldProcess(\"HKLM\\$root\\$name\", \"remove $($found.Purpose)\")) { continue }\n"
