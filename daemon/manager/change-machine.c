@@ -12,6 +12,15 @@ static int check_administrator(Manager *manager, const Caller *caller, const cha
     return manager_check_storage(manager, failure);
 }
 
+int manager_check_machine_limit(Manager *manager, size_t more, Failure *failure)
+{
+    uint32_t limit = manager->settings->limits->machines.value;
+
+    return more > 0 && manager->registry.machine_count + more > limit
+               ? failure_limit_reached(failure, "machines", limit)
+               : 0;
+}
+
 int manager_add_machine(Manager *manager, const Caller *caller, MachineContext *machine_consume, pid_t ephemeral_pid,
                         Failure *failure)
 {
@@ -32,10 +41,9 @@ int manager_add_machine(Manager *manager, const Caller *caller, MachineContext *
         return manager_refuse_machine(failure, old);
     if (old && old->ephemeral_pid == ephemeral_pid && record_equal(&record_type_MachineContext, old->context, context))
         return 0;
-    uint32_t limit = manager->settings->limits->machines.value;
-    if (!old && manager->registry.machine_count >= limit)
-        return failure_limit_reached(failure, "machines", limit);
-    r = manager_check_tie(manager, caller, ephemeral_pid, failure);
+    r = manager_check_machine_limit(manager, old ? 0 : 1, failure);
+    if (r == 0)
+        r = manager_check_tie(manager, caller, ephemeral_pid, failure);
     if (r != 0)
         return r;
 

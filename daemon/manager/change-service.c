@@ -85,24 +85,33 @@ const uint32_t *manager_wanted_port(Manager *manager, const Caller *caller, cons
     changeset_init(&nothing, manager);
     nothing.caller = caller;
     bool chosen = service->auto_port == YES && manager_choose_port(&nothing, service->name, port) == 0;
-    nothing.caller = NULL; /* none that they may have: one that is refused, so that they are told what they may */
-    if (!chosen)
+    /* Without any that they may have: one that is refused, so that they are told why. Where all are taken they are told
+     * that. */
+    uint32_t any = 0;
+    nothing.caller = NULL;
+    if (!chosen && !access_next_port(manager->access, caller->credentials, service->name, &any))
         chosen = service->auto_port == YES && manager_choose_port(&nothing, service->name, port) == 0;
     return chosen ? port : NULL;
 }
 
-/* May they register a service of that name and port, with that activation? */
-int manager_check_rights(Manager *manager, const Caller *caller, const ServiceContext *service, const uint32_t *port,
-                         Failure *failure)
+static int check_change(Manager *manager, const Caller *caller, const ServiceContext *service, const uint32_t *port,
+                        bool starts, Failure *failure)
 {
     const char *why;
 
     if (caller->only_service)
         return failure_not_allowed(failure, service->name, "this entry is for taking one service, not for changing any");
     why = access_may_change(manager->access, caller->credentials, service, port);
-    if (!why)
+    if (!why && starts)
         why = access_may_activate_as(manager->access, caller->credentials, service);
     return why ? failure_not_allowed(failure, service->name, why) : 0;
+}
+
+/* May they register a service of that name and port, with that activation? */
+int manager_check_rights(Manager *manager, const Caller *caller, const ServiceContext *service, const uint32_t *port,
+                         Failure *failure)
+{
+    return check_change(manager, caller, service, port, true, failure);
 }
 
 int manager_implied_peers(Manager *manager, const ServiceContext *service, bool *ret_implied)
@@ -204,10 +213,11 @@ int manager_register(Manager *manager, const Caller *caller, ServiceContext *ser
     return r;
 }
 
-/* One's own, or an administrator's right. */
-static int check_owner(Manager *manager, const Caller *caller, const Service *service, Failure *failure)
+/* One's own, or an administrator's right. Programs are only spoken of where they can be started then. */
+static int check_owner(Manager *manager, const Caller *caller, const Service *service, bool starts, Failure *failure)
 {
-    int r = manager_check_rights(manager, caller, service->context, service->has_port ? &service->port : NULL, failure);
+    const uint32_t *port = service->has_port ? &service->port : NULL;
+    int r = check_change(manager, caller, service->context, port, starts, failure);
 
     if (r != 0)
         return r;
@@ -228,7 +238,7 @@ int manager_unregister(Manager *manager, const Caller *caller, const char *name,
         return failure_no_such_service(failure, name);
     if (service->origin->kind == STORED_FILE)
         return manager_refuse_service(failure, service);
-    r = check_owner(manager, caller, service, failure);
+    r = check_owner(manager, caller, service, false, failure);
     if (r == 0)
         r = manager_check_storage(manager, failure);
     if (r != 0)
@@ -247,7 +257,7 @@ int manager_set_enabled(Manager *manager, const Caller *caller, const char *name
 
     if (!service)
         return failure_no_such_service(failure, name);
-    r = check_owner(manager, caller, service, failure);
+    r = check_owner(manager, caller, service, enabled, failure);
     if (r == 0)
         r = manager_check_storage(manager, failure);
     if (r != 0)

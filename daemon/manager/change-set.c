@@ -175,6 +175,18 @@ static int prune_set(ChangeSet *changes, Origin *origin, const char *const *serv
     return 0;
 }
 
+/* How many more of them there will be; 0 where there will be fewer. */
+static size_t count_more(const ChangeSet *changes, StoredKind object)
+{
+    size_t added = 0, removed = 0;
+
+    for (size_t i = 0; i < changes->count; i++) {
+        added += changes->items[i].object == object && changes->items[i].kind == CHANGE_ADD;
+        removed += changes->items[i].object == object && changes->items[i].kind == CHANGE_REMOVE;
+    }
+    return added > removed ? added - removed : 0;
+}
+
 static int collect(ChangeSet *changes, const Caller *caller, Document *document, bool machines_given, const char *set, bool prune,
                    Failure *failure)
 {
@@ -201,13 +213,8 @@ static int collect(ChangeSet *changes, const Caller *caller, Document *document,
         r = prune_set(changes, origin, services, service_count, machines_given ? machines : NULL, machine_count);
     if (r != 0)
         return r;
-    size_t added = 0, removed = 0;
-    for (size_t i = 0; i < changes->count; i++) {
-        const Change *change = &changes->items[i];
-        added += change->object == STORED_SERVICE && change->kind == CHANGE_ADD;
-        removed += change->object == STORED_SERVICE && change->kind == CHANGE_REMOVE;
-    }
-    return manager_check_limits(manager, caller, added > removed ? added - removed : 0, failure);
+    r = manager_check_limits(manager, caller, count_more(changes, STORED_SERVICE), failure);
+    return r == 0 ? manager_check_machine_limit(manager, count_more(changes, STORED_MACHINE), failure) : r;
 }
 
 int manager_apply(Manager *manager, const Caller *caller, Document *document_consume, bool machines_given,

@@ -10,6 +10,7 @@
 #define EVENTS_MAX 4096 /* kept for watchers; a power of two */
 #define AUTO_PORT_FIRST 0x10000000u
 #define AUTO_PORT_LAST 0x1000ffffu
+#define AUTO_PORT_TRIES_MAX 1000000 /* in one search for a free port */
 #define RETRY_INTERVAL_US 2000000
 #define RETRY_BATCH 512 /* waiting listeners tried in one turn */
 
@@ -215,6 +216,7 @@ int changeset_run_tied(ChangeSet *set, Change *change, pid_t ephemeral_pid, Fail
 int changeset_commit(ChangeSet *set, Failure *failure);
 /* LimitReached where that many more are too many. */
 int manager_check_limits(Manager *manager, const Caller *caller, size_t more, Failure *failure);
+int manager_check_machine_limit(Manager *manager, size_t more, Failure *failure);
 /* It is somebody else's: Declared, or Conflict. */
 int manager_refuse_service(Failure *failure, const Service *service);
 int manager_refuse_machine(Failure *failure, const Machine *machine);

@@ -26,7 +26,9 @@ static bool find_free(const ChangeSet *set, const char *name, uint32_t first, ui
 {
     Registry *registry = &set->manager->registry;
 
-    for (uint32_t port = first; next_port(set, name, last, &port); port++) {
+    unsigned tries = AUTO_PORT_TRIES_MAX;
+
+    for (uint32_t port = first; tries-- > 0 && next_port(set, name, last, &port); port++) {
         const AutoPort *has = registry_find_auto_port_by_port(registry, port);
         if ((abandoned ? has && !registry_find_service(registry, has->name) && !changeset_find(set, STORED_SERVICE, has->name)
                        : !has) &&
@@ -80,5 +82,13 @@ int manager_choose_port(const ChangeSet *set, const char *name, uint32_t *ret_po
             manager->auto_port_next = *ret_port; /* where the next search begins: all before it are taken */
         return 0;
     }
-    return find_free(set, name, first, last, true, ret_port) ? 0 : CHANGESET_NO_PORT;
+    if (find_free(set, name, first, last, true, ret_port))
+        return 0;
+    /* A delegate's ports need not be among those: then any of its delegation. Each that was chosen once is kept with its
+     * name; AUTO_PORT_TRIES_MAX bounds that, however wide the delegation is. */
+    bool delegate = set->caller && !access_is_administrator(manager->access, set->caller->credentials);
+    return delegate && (find_free(set, name, 0, UINT32_MAX - 1, false, ret_port) ||
+                        find_free(set, name, 0, UINT32_MAX - 1, true, ret_port))
+               ? 0
+               : CHANGESET_NO_PORT;
 }

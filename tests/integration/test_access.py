@@ -254,7 +254,10 @@ class Access(Case):
         self.c.call("Reload")
         self.assertEqual(self.c.call("Register", service={"name": "p-0", "autoPort": True})["service"]["context"]["port"], first)
         self.c.call("Unregister", name="p-0")
-        self.denied(OTHER, "Register", service={"name": "q-a", "autoPort": True})
+        # Also where autoPorts has none of them.
+        outside = self.allowed(OTHER, "Register", service={"name": "q-a", "autoPort": True})["service"]
+        self.assertEqual(outside["context"]["port"], first - 10)
+        self.allowed(OTHER, "Unregister", name="q-a")
         services = [{"name": f"p-{i}", "autoPort": True} for i in range(3)]
         with self.refuses("LimitReached", limit="autoPorts"):
             self.call(OTHER, "Apply", services=services)
