@@ -235,8 +235,25 @@ char *time_format(uint64_t time_us, char text[static TIME_TEXT_SIZE_BYTES])
 
     if (!gmtime_r(&seconds, &parts))
         parts = (struct tm){.tm_year = 70, .tm_mday = 1};
-    size_t size = strftime(text, TIME_TEXT_SIZE_BYTES, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(text + size, TIME_TEXT_SIZE_BYTES - size, ".%03uZ", (unsigned)(time_us / 1000 % 1000));
+    const struct {
+        unsigned number;
+        unsigned digits;
+        char after;
+    } written[] = {
+        {(unsigned)parts.tm_year + 1900u, 4, '-'}, {(unsigned)parts.tm_mon + 1u, 2, '-'},
+        {(unsigned)parts.tm_mday, 2, 'T'},         {(unsigned)parts.tm_hour, 2, ':'},
+        {(unsigned)parts.tm_min, 2, ':'},          {(unsigned)parts.tm_sec, 2, '.'},
+        {(unsigned)(time_us / 1000 % 1000), 3, 'Z'},
+    };
+    char *at = text;
+    for (size_t i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+        unsigned number = written[i].number;
+        for (unsigned digit = written[i].digits; digit-- > 0; number /= 10)
+            at[digit] = (char)('0' + number % 10);
+        at += written[i].digits;
+        *at++ = written[i].after;
+    }
+    *at = '\0';
     return text;
 }
 

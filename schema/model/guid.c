@@ -31,15 +31,16 @@ static bool dash_follows(size_t byte)
     return byte == 3 || byte == 5 || byte == 7 || byte == 9;
 }
 
-static int hex_digit(char c)
+/* By table, as GUIDs are read wherever a service is looked at: 1 to 16 for a hex digit, 0 for all else. */
+static const uint8_t hex_digits[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
+
+static inline int hex_digit(char c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+    return hex_digits[(unsigned char)c] - 1;
 }
 
 bool guid_parse(const char *text, Guid *ret)
