@@ -19,7 +19,7 @@ typedef struct Binder Binder;
 
 typedef enum BindState {
     BIND_LISTENING = 0,
-    BIND_WAITING, /* transport or folder is not there, EADDRINUSE, EMFILE: tried again when it can have changed */
+    BIND_WAITING, /* transport or folder is not there, EADDRINUSE, EMFILE, a file system that is full or read-only: tried again when it can have changed */
     BIND_FAILED,  /* EACCES and the like */
 } BindState;
 

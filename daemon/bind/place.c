@@ -62,7 +62,8 @@ static bool folder_failed(const Place *place, int error, BindResult *result)
         watch_nearest(place, result);
         break;
     case ENOTDIR:
-        result_set(result, BIND_FAILED, error, "%s, or a part of it, is not a folder", place->folder);
+        result_set(result, BIND_WAITING, error, "%s, or a part of it, is not a folder", place->folder);
+        watch_nearest(place, result);
         break;
     case ELOOP:
         result_set(
@@ -285,8 +286,8 @@ void place_failed(const Place *place, const char *what, int error, BindResult *r
         result_set(result, BIND_WAITING, error, "%s cannot be %s: the file system of %s is full (or its quota)",
                    place->path, what, place->folder);
         break;
-    case EROFS:
-        result_set(result, BIND_FAILED, error,
+    case EROFS: /* nobody tells when it can be written to again: looked for by time */
+        result_set(result, BIND_WAITING, error,
                    "%s cannot be %s: the file system of %s is read-only; a path on another would do", place->path, what,
                    place->folder);
         break;
