@@ -2,6 +2,7 @@
 """Who may what: by the kernel's credentials, tried as another user."""
 
 import os
+import random
 
 from hv.case import Case, NOBODY, wait_for
 
@@ -93,7 +94,7 @@ class Access(Case):
         self.allowed(OTHER, "Reload")
 
     def test_delegation(self):
-        first = 0x30000000
+        first = random.randrange(0x10010000, 0x1FFF0000)
         self.begin(
             f'delegations:\n  - {{users: [{OTHER}, 100000-165535], names: "podman-*", ports: {first}-{first + 99}}}\n'
             f'  - {{groups: [{GROUP}], names: "g-*"}}\n'
@@ -219,7 +220,7 @@ class Access(Case):
         self.assertFalse((self.d.state / "registry.db").stat().st_mode & 0o077)
 
     def test_limit_of_services(self):
-        first = 0x30000000
+        first = random.randrange(0x10010000, 0x1FFF0000)
         self.begin(
             f'delegations:\n  - {{users: [{OTHER}], names: "p-*", ports: {first}-{first + 99}}}\n'
             "limits: {servicesPerUser: 3}\n"
