@@ -47,6 +47,28 @@ static bool fits_machine(Manager *manager, const Service *service, const char *n
     return false;
 }
 
+/* hybrid://PATH, hyperkit://DIR: a machine's place, where each service has a number of its own. */
+static bool is_place(const Address *address)
+{
+    return address->transport->has_path && !address->transport->numberless && !address->has_port && !address->has_guid;
+}
+
+static bool fits_place(const Service *service, const Address *place)
+{
+    for (const Listener *listener = service->listeners; listener; listener = listener->next) {
+        Address held = {0};
+        const char *reason, *hint;
+        if (!text_starts_with(listener->uri, place->transport->scheme) ||
+            address_parse(listener->uri, &held, &reason, &hint) != 0)
+            continue;
+        bool fits = held.transport == place->transport && text_equal(held.path, place->path);
+        address_release(&held);
+        if (fits)
+            return true;
+    }
+    return false;
+}
+
 /* The listener's address, or one that it covers: CID_ANY takes every CID of the host. */
 static bool fits_address(const Service *service, const Address *address, const char *key)
 {
@@ -72,7 +94,7 @@ static bool fits(Manager *manager, const Service *service, const Lookup *lookup,
         return false;
     if (lookup->has_guid && (!service->has_guid || guid_compare(&service->guid, &lookup->guid) != 0))
         return false;
-    if (key && !fits_address(service, lookup->address, key))
+    if (key ? !fits_address(service, lookup->address, key) : lookup->address && !fits_place(service, lookup->address))
         return false;
     return !lookup->machine || fits_machine(manager, service, lookup->machine);
 }
@@ -93,13 +115,23 @@ static Service *next_by_key(Manager *manager, const Lookup *lookup, const char *
     return best;
 }
 
-Service *manager_lookup(Manager *manager, const Lookup *lookup, const char *after)
+Service *manager_lookup(Manager *manager, const Lookup *given, const char *after)
 {
     Registry *registry = &manager->registry;
     _cleanup_(freep) char *key = NULL;
+    Lookup own = *given;
+    const Lookup *lookup = &own;
     Service *service;
 
-    if (lookup->address && address_key(lookup->address, &key) < 0)
+    /* Hyper-V knows a service by its GUID, in whichever VM it is. */
+    if (own.address && own.address->transport == &transport_hyperv && own.address->has_guid) {
+        if (own.has_guid && guid_compare(&own.guid, &own.address->guid) != 0)
+            return NULL;
+        own.has_guid = true;
+        own.guid = own.address->guid;
+        own.address = NULL;
+    }
+    if (own.address && !is_place(own.address) && address_key(own.address, &key) < 0)
         return NULL;
     if (lookup->name) {
         service = after ? NULL : registry_find_service(registry, lookup->name);
@@ -113,7 +145,7 @@ Service *manager_lookup(Manager *manager, const Lookup *lookup, const char *afte
     }
     if (key)
         return next_by_key(manager, lookup, key, after);
-    /* A machine alone: what is reached there is what one asks for, all of it. */
+    /* A machine or its place alone: what is reached there is what one asks for, all of it. */
     while ((service = registry_next_service(registry, after)) && !fits(manager, service, lookup, NULL))
         after = service->context->name;
     return service;

@@ -89,7 +89,15 @@ class Registry(Case):
         self.assertEqual(self.c.list("Lookup", port=port), [one, two])
         self.assertEqual(self.c.list("Lookup", guid=guid_of(port)), [one, two])
         self.assertEqual(self.c.refused("Lookup", port=port).name, "org.varlink.service.ExpectedMore")
+        # As it is registered and listed, without its number: all that listen in that place. Hyper-V's address is the GUID.
+        four = self.register("four", port=1, listen=[f"hybrid://{self.d.folder}/v.sock"])
+        self.register("five", port=1, listen=[f"hybrid://{self.d.folder}/w.sock"])
+        self.assertEqual(self.c.list("Lookup", address=f"hybrid://{self.d.folder}/v.sock"), [four, two])
+        self.assertEqual(self.c.list("Lookup", address=f"hybrid://{self.d.folder}/v.sock:{port}"), [two])
+        self.assertEqual(self.c.list("Lookup", address=f"hvsock:///{guid_of(port)}"), [one, two])
         # All of them must fit.
+        criteria = {"address": f"hvsock:///{guid_of(port)}", "guid": guid_of(1)}
+        self.assertEqual(self.c.refused("Lookup", criteria).short, "NoSuchService")
         self.assertEqual(self.c.call("Lookup", port=port, name="two")["service"], two)
         for criteria in (
             {"name": "none"},
