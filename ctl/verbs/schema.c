@@ -14,10 +14,10 @@ static int schema_run(Ctl *ctl)
     size_t size;
 
     if (settings)
-        record_write_schema(&record_type_Settings, "https://hvsock.io/schema/hvsockd.json",
+        record_write_schema(&record_type_Settings, "urn:io.hvsock:hvsockd.yaml",
                             "hvsockd.yaml: settings of hvsockd", &schema);
     else
-        record_write_schema(&record_type_Document, "https://hvsock.io/schema/services.json",
+        record_write_schema(&record_type_Document, "urn:io.hvsock:services.d",
                             "Services and machines of hvsockd", &schema);
     int r = buffer_take(&schema, &text, &size);
     if (r < 0)

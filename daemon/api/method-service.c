@@ -9,7 +9,7 @@
 int method_get_info(Call *call, Buffer *reply)
 {
     buffer_append_text(reply, "{\"vendor\":\"hvsockd\",\"product\":\"hvsockd\",\"version\":\"" HVSOCK_VERSION
-                              "\",\"url\":\"https://hvsock.io\",\"interfaces\":[");
+                              "\",\"url\":\"\",\"interfaces\":[");
     for (const Interface *interface = interfaces; interface->name; interface++) {
         if (interface != interfaces)
             buffer_append_char(reply, ',');
