@@ -152,6 +152,11 @@ static int daemon_watch(Registry *registry, RegistryVisitor on_event, void *user
     return daemon_sequence(registry, "Watch", NULL, "event", on_event, userdata);
 }
 
+static int daemon_list_connections(Registry *registry, RegistryVisitor on_connection, void *userdata)
+{
+    return daemon_sequence(registry, "ListConnections", NULL, "connection", on_connection, userdata);
+}
+
 static void parameter_append(Buffer *parameters, const char *key, const char *value)
 {
     if (!value)
@@ -302,6 +307,11 @@ static int daemon_acquire(Registry *registry, char *const *names, RegistryListen
     return 0;
 }
 
+static int daemon_serve(Registry *registry, const char *name, int *ret_socket_fd)
+{
+    return daemon_answer(registry, hvsock_serve(client_of(registry), name, ret_socket_fd));
+}
+
 const RegistryOps registry_daemon = {
     .name = "hvsockd",
     .open = daemon_open,
@@ -311,6 +321,7 @@ const RegistryOps registry_daemon = {
     .list_machines = daemon_list_machines,
     .find_machine = daemon_find_machine,
     .watch = daemon_watch,
+    .list_connections = daemon_list_connections,
     .describe = daemon_describe,
     .status = daemon_status,
     .add_service = daemon_add_service,
@@ -321,5 +332,6 @@ const RegistryOps registry_daemon = {
     .apply = daemon_apply,
     .reload = daemon_reload,
     .acquire = daemon_acquire,
+    .serve = daemon_serve,
 };
 const RegistryOps *const registry_of_host = &registry_daemon;

@@ -55,6 +55,7 @@ struct RegistryOps {
     /* One object, or none. */
     int (*find_machine)(Registry *registry, const char *name, RegistryVisitor on_machine, void *userdata);
     int (*watch)(Registry *registry, RegistryVisitor on_event, void *userdata);
+    int (*list_connections)(Registry *registry, RegistryVisitor on_connection, void *userdata);
 
     /* The API's reply, an object; owned by the caller. */
     int (*describe)(Registry *registry, const char *name, char **ret_reply);
@@ -70,6 +71,8 @@ struct RegistryOps {
 
     /* All names or none; names ended by NULL. *ret: for registry_listeners_free. */
     int (*acquire)(Registry *registry, char *const *names, RegistryListener **ret, size_t *ret_count);
+    /* *ret_socket_fd: for hvsock_accept; the caller's. */
+    int (*serve)(Registry *registry, const char *name, int *ret_socket_fd);
 };
 
 /* What every implementation begins with. */

@@ -61,6 +61,27 @@ int hvsock_acquire(hvsock *client, const char *const *names, hvsock_listener **r
 /* Closes what was not taken over (fd set to -1), and frees. */
 void hvsock_listeners_free(hvsock_listener *listeners, size_t count);
 
+/* A connection that the daemon has accepted and checked. */
+typedef struct hvsock_connection {
+    char *service;
+    char *machine;    /* or NULL: none that is known */
+    char *address;    /* a URI: where it came in */
+    char *peer;       /* "vsock:CID:PORT" or "uid:UID" */
+    pid_t process_id; /* of the peer, where it is a process of this host; else 0 */
+    int fd;           /* connected, blocking, close-on-exec; the caller's */
+} hvsock_connection;
+
+/* Takes part in serving a service: *ret_socket_fd is a SOCK_SEQPACKET socket for hvsock_accept and poll(2), close-on-exec, the
+ * caller's. While it is full the daemon accepts nothing; what is unread when this process ends, or nobody has the socket any
+ * more, goes to the next. Nothing is ever sent on it: who does is let go of. unix(7). */
+int hvsock_serve(hvsock *client, const char *name, int *ret_socket_fd);
+/* The next connection, waiting for it unless the socket is non-blocking. *ret: for hvsock_connection_release. 0; -ECONNRESET:
+ * there will be no more (the service is disabled or gone, or the daemon is); -EAGAIN; -EINTR; -EMFILE: one came, and was
+ * closed, for no descriptor was free; -EBADMSG. */
+int hvsock_accept(int socket_fd, hvsock_connection *ret);
+/* Closes fd unless it was taken over (set to -1), and frees the texts. */
+void hvsock_connection_release(hvsock_connection *connection);
+
 /* Registers a service by name, port (0: the daemon chooses one, which stays with the name) and element name (NULL: the name).
  * *ret_port: its port; ret_port may be NULL. */
 int hvsock_register(hvsock *client, const char *name, uint32_t port, const char *element_name, uint32_t *ret_port);

@@ -10,6 +10,7 @@
 
 #include "ctl/ctl.h"
 #include "ctl/descriptors.h"
+#include "ctl/inetd.h"
 
 #define LISTEN_FDS_START 3
 /* One environment string: MAX_ARG_STRLEN, execve(2). */
@@ -102,6 +103,8 @@ static int exec_run(Ctl *ctl)
         for (char *const *other = ctl->given.operands; other < name; other++)
             if (strcmp(*name, *other) == 0)
                 return ctl_usage(ctl, *name, "name each service once", "it is named twice");
+    if (given_has(&ctl->given, "inetd"))
+        return inetd_run(ctl, ctl->given.operands, inetd_become, ctl->given.command);
     exec_raise_limit(&limit);
     int r = ctl_open(ctl, &registry);
     if (r != 0)
@@ -126,19 +129,34 @@ static int exec_run(Ctl *ctl)
     return r;
 }
 
+static const Option exec_options[] = {
+    {.name = "inetd", .help = "Start a COMMAND for each connection, which hvsockd accepts and checks."},
+    {0},
+};
+
 const Verb verb_exec = {
     .name = "exec",
     .group = VERBS_OF_USE,
-    .synopsis = "NAME... -- COMMAND [ARG]...",
+    .synopsis = "[--inetd] NAME... -- COMMAND [ARG]...",
     .help = "Become a program that gets the listeners of services",
     .description =
         "The listeners are descriptors from 3 on, in the order of the names. LISTEN_FDS is how many, LISTEN_PID the "
         "process, LISTEN_FDNAMES their "
         "names, separated by colons: NAME, or NAME@MACHINE for a machine's own socket. All other descriptors but 0, 1 "
         "and 2 are closed. "
-        "The lease stays with the process and ends with it; connections that come before the program is ready wait. "
+        "The lease stays with the process and ends with it; connections that come before the program is ready wait.\n"
+        "\n"
+        "With --inetd hvsockctl stays, and starts a COMMAND a connection: that is its standard input and output and "
+        "descriptor 3, with "
+        "LISTEN_FDS=1 and LISTEN_FDNAMES=connection; HVSOCK_SERVICE is the service, HVSOCK_MACHINE the machine where it "
+        "is known, REMOTE_ADDR "
+        "and REMOTE_PORT the peer on vsock. This works in both handout modes, and the service's peer rules hold. It ends "
+        "with SIGTERM or "
+        "SIGINT; what was started goes on.\n"
+        "\n"
         "The exit status is the command's own; 127: it was not found, 126: it could not be started. Before that it is "
         "as with every verb.",
+    .options = exec_options,
     .operands = COMPLETES_SERVICES,
     .operand = "NAME",
     .operands_min = 1,

@@ -44,7 +44,7 @@ _hvsockctl()
         case $prev in
         --socket) _hvsockctl_offer -f; return ;;
         esac
-        _hvsockctl_offer -W 'apply check completion diff disable doctor enable exec export guid import list machine register reload schema show status unregister version watch who --help --json --no-color --socket'
+        _hvsockctl_offer -W 'apply check completion connections diff disable doctor enable exec export guid import list listen machine register reload schema show status unregister version watch who --help --json --no-color --socket'
         ;;
     machine) _hvsockctl_offer -W 'add remove list run' ;;
     'apply')
@@ -73,6 +73,15 @@ _hvsockctl()
         case $cur in
         -*) _hvsockctl_offer -W '--help --json --no-color --socket' ;;
         *) _hvsockctl_offer -W 'bash zsh fish' ;;
+        esac
+        ;;
+    'connections')
+        case $prev in
+        -o | --columns) return ;;
+        --socket) _hvsockctl_offer -f; return ;;
+        esac
+        case $cur in
+        -*) _hvsockctl_offer -W '--columns --no-headings --help --json --no-color --socket' ;;
         esac
         ;;
     'diff')
@@ -115,7 +124,7 @@ _hvsockctl()
         --socket) _hvsockctl_offer -f; return ;;
         esac
         case $cur in
-        -*) _hvsockctl_offer -W '--help --json --no-color --socket' ;;
+        -*) _hvsockctl_offer -W '--inetd --help --json --no-color --socket' ;;
         *) _hvsockctl_offer -W "$(_hvsockctl_ask list)" ;;
         esac
         ;;
@@ -158,6 +167,16 @@ _hvsockctl()
         esac
         case $cur in
         -*) _hvsockctl_offer -W '--columns --no-headings --yaml --help --json --no-color --socket' ;;
+        esac
+        ;;
+    'listen')
+        case $prev in
+        --exec) _hvsockctl_offer -c; return ;;
+        --socket) _hvsockctl_offer -f; return ;;
+        esac
+        case $cur in
+        -*) _hvsockctl_offer -W '--echo --exec --help --json --no-color --socket' ;;
+        *) _hvsockctl_offer -W "$(_hvsockctl_ask list)" ;;
         esac
         ;;
     'machine add')

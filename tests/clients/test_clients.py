@@ -155,6 +155,43 @@ class Clients(Case):
         )
         self.assertEqual(self.run_client(program, "none").stdout, "<nil> <nil> io.hvsock.Registry.NoSuchService\n")
 
+    def serve(self, command):
+        """Two clients that are greeted by a program that serves `hello`; it ends when the service does."""
+        self.begin()
+        server = self.process(command, env=self.d.ctl_environment(), stdin=subprocess.DEVNULL)
+        for _ in range(2):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(20)
+                client.connect(str(self.path))
+                text = client.makefile().readline()
+                self.assertTrue(text.startswith("hello, {"), text)
+                self.assertEqual(json.loads(text[len("hello, ") :])["peer"], f"uid:{os.getuid()}")
+        self.c.call("Unregister", name="hello")
+        self.assertEqual(server.wait(10), 0)
+
+    def manual_lines(self, language):
+        """The program that stands in hvsockd(8), of at most ten lines, a closing brace not counted."""
+        page = (ROOT / "packaging/man/hvsockd.8").read_text()
+        found = re.search(rf"^In {language}\b.*?\n\.Bd [^\n]*\n(.*?)\n\.Ed", page, re.DOTALL | re.MULTILINE).group(1)
+        lines = found.replace("\\e", "\\").split("\n")
+        self.assertLessEqual(len([line for line in lines if line != "}"]), 10)
+        return lines
+
+    def test_serve_python(self):
+        self.serve([sys.executable, "-c", "\n".join(self.manual_lines("Python"))])
+
+    def test_serve_go(self):
+        if not shutil.which("go"):
+            self.skipTest("needs golang-go: `make check-clients` installs it")
+        MADE.mkdir(parents=True, exist_ok=True)
+        source, program = MADE / "serve.go", MADE / "serve"
+        body = "".join(f"\t{line}\n" for line in self.manual_lines("Go"))
+        text = f'package main\n\nimport (\n\t"net"\n\t"os"\n\t"syscall"\n)\n\nfunc main() {{\n{body}}}\n'
+        if not program.exists() or not source.exists() or source.read_text() != text:
+            source.write_text(text)
+            subprocess.run(["go", "build", "-o", program, source], check=True, env={"PATH": os.environ["PATH"], **GO})
+        self.serve([program])
+
     def test_varlink_go(self):
         program = self.go("certify")
         self.begin()
