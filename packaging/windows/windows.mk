@@ -24,20 +24,23 @@ W_OBJECTS := $(W_SOURCES:%.c=$(W)/%.o) $(W)/verbs.o $(W)/transports.o $(if $(EXP
 W_LIBRARIES := $(W)/yaml.a $(W)/jansson.a
 
 windows: $(W)/hvsockctl.exe
-check-windows: $(W)/hvsockctl.exe $(W)/hvsockctl-faults.exe $(B)/hvsockctl
-	$(Q)tests/windows/run $(W)/hvsockctl.exe $(W)/hvsockctl-faults.exe $(B)/hvsockctl $(TESTS)
+check-windows: $(W)/hvsockctl.exe $(W)/hvsockctl-faults.exe $(W)/tool.exe $(B)/hvsockctl
+	$(Q)tests/windows/run $(W) $(B)/hvsockctl $(TESTS)
 .PHONY: windows check-windows
 
 $(W)/hvsockctl.exe: $(W_OBJECTS) $(W_LIBRARIES)
 	$(if $(V),,@echo '  LD  $@')
 	$(Q)$(MINGW)gcc $(W_LDFLAGS) -o $@ $^ $(W_LIBS)
 
-# For tests alone: what Windows' registry answers can be made to fail (tests/windows/faults.h).
-$(W)/faults/store.o: ctl/windows/store.c tests/windows/faults.h $(W)/built-with $(W)/sources.done
-	@mkdir -p $(@D)
-	$(Q)$(MINGW)gcc $(W_CPPFLAGS) $(W_CFLAGS) -include tests/windows/faults.h -c -o $@ $<
-$(W)/hvsockctl-faults.exe: $(filter-out $(W)/ctl/windows/store.o,$(W_OBJECTS)) $(W)/faults/store.o $(W)/tests/windows/faults.o $(W_LIBRARIES)
+# For tests alone: what Windows' registry and sockets answer can be made to fail (tests/windows/faults.h).
+W_FAULTY := store hyperv stream
+$(W)/faults/%.o: ctl/windows/%.c tests/windows/faults.h $(W)/built-with | $(W)/sources.done
+	$(call compile-windows,-include tests/windows/faults.h)
+$(W)/hvsockctl-faults.exe: $(filter-out $(W_FAULTY:%=$(W)/ctl/windows/%.o),$(W_OBJECTS)) $(W_FAULTY:%=$(W)/faults/%.o) \
+  $(W)/tests/windows/faults.o $(W_LIBRARIES)
 	$(Q)$(MINGW)gcc $(W_LDFLAGS) -o $@ $^ $(W_LIBS)
+$(W)/tool.exe: tests/windows/tool.c
+	$(Q)$(MINGW)gcc -Os -static -s -o $@ $<
 
 W_BUILT_WITH := $(MINGW) $(W_CPPFLAGS) $(filter-out -Werror,$(W_CFLAGS)) $(W_LDFLAGS) $(W_SOURCES)
 $(shell mkdir -p $(W))

@@ -4,6 +4,8 @@
 #define FAULTS_THEMSELVES
 #include "tests/windows/faults.h"
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <wchar.h>
 
 /* What follows `word` in HVSOCK_FAULTS; false: it is not there. */
@@ -57,4 +59,67 @@ LSTATUS fault_RegCreateKeyExW(HKEY key, LPCWSTR name, DWORD reserved, LPWSTR cla
         RegCloseKey(made);
     }
     return RegCreateKeyExW(key, name, reserved, class_name, options, rights, security, ret, ret_disposition);
+}
+
+/* ---- sockets ---- */
+
+static bool fault_tcp(struct sockaddr_in *ret)
+{
+    wchar_t value[16];
+
+    if (!fault_find(L"tcp:", value, 16))
+        return false;
+    *ret = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((u_short)wcstol(value, NULL, 10))};
+    ret->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return true;
+}
+
+static void fault_tell(const char *what, const void *bytes, int size)
+{
+    fprintf(stderr, "%s ", what);
+    for (int i = 0; i < size; i++)
+        fprintf(stderr, "%02x", ((const unsigned char *)bytes)[i]);
+    fprintf(stderr, "\n");
+    fflush(stderr);
+}
+
+SOCKET WSAAPI fault_WSASocketW(int family, int type, int protocol, LPWSAPROTOCOL_INFOW information, GROUP group, DWORD flags)
+{
+    struct sockaddr_in tcp;
+
+    if (!fault_tcp(&tcp))
+        return WSASocketW(family, type, protocol, information, group, flags);
+    fprintf(stderr, "socket %d %d %d\n", family, type, protocol);
+    return WSASocketW(AF_INET, SOCK_STREAM, 0, NULL, 0, flags);
+}
+
+int WSAAPI fault_setsockopt(SOCKET fd, int level, int option, const char *value, int size)
+{
+    struct sockaddr_in tcp;
+
+    if (!fault_tcp(&tcp))
+        return setsockopt(fd, level, option, value, size);
+    fprintf(stderr, "option %d %d ", level, option);
+    fault_tell("=", value, size);
+    return 0;
+}
+
+int WSAAPI fault_connect(SOCKET fd, const struct sockaddr *address, int size)
+{
+    struct sockaddr_in tcp;
+
+    if (!fault_tcp(&tcp))
+        return connect(fd, address, size);
+    fault_tell("connect", address, size);
+    return connect(fd, (const struct sockaddr *)&tcp, sizeof(tcp));
+}
+
+int WSAAPI fault_bind(SOCKET fd, const struct sockaddr *address, int size)
+{
+    struct sockaddr_in tcp;
+
+    if (!fault_tcp(&tcp))
+        return bind(fd, address, size);
+    fault_tell("bind", address, size);
+    return bind(fd, (const struct sockaddr *)&tcp, sizeof(tcp));
 }
