@@ -188,13 +188,16 @@ void origin_format(const Origin *origin, Buffer *text)
 {
     switch (origin->kind) {
     case STORED_FILE:
-        buffer_printf(text, "file:%s", origin->source);
+        buffer_append_text(text, "file:");
+        buffer_append_text(text, origin->source);
         break;
     case STORED_APPLY:
-        buffer_printf(text, "apply:%s", origin->source);
+        buffer_append_text(text, "apply:");
+        buffer_append_text(text, origin->source);
         break;
     case STORED_USER:
-        buffer_printf(text, "user:%u", (unsigned)origin->uid);
+        buffer_append_text(text, "user:");
+        buffer_append_number(text, origin->uid);
         break;
     }
 }

@@ -64,6 +64,26 @@ static void render_time(Buffer *text, const char *name, uint64_t time_us)
     render_text(text, name, time_format(time_us, time));
 }
 
+static int render_origin(Buffer *text, const Origin *origin)
+{
+    Buffer words = {0};
+    char *origin_text;
+
+    if (origin->kind == STORED_USER) { /* nothing in it to be escaped */
+        buffer_append_text(text, ",\"origin\":\"");
+        origin_format(origin, text);
+        buffer_append_char(text, '"');
+        return 0;
+    }
+    origin_format(origin, &words);
+    int r = buffer_take(&words, &origin_text, NULL);
+    if (r < 0)
+        return r;
+    render_text(text, "origin", origin_text);
+    free(origin_text);
+    return 0;
+}
+
 static void render_listener(Buffer *text, const Listener *listener, bool with_service)
 {
     static const char *const states[] = {
@@ -150,14 +170,9 @@ static int render_service(Manager *manager, const Service *service, RecordWriteF
     buffer_append_json(text, shown.state);
     render_text(text, "reason", shown.reason);
 
-    Buffer origin = {0};
-    char *origin_text;
-    origin_format(service->origin, &origin);
-    r = buffer_take(&origin, &origin_text, NULL);
+    r = render_origin(text, service->origin);
     if (r < 0)
         return r;
-    render_text(text, "origin", origin_text);
-    free(origin_text);
     render_time(text, "registeredAt", service->registered_at_us);
     if (service->ephemeral_pid > 0)
         buffer_printf(text, ",\"ephemeralProcessId\":%d", (int)service->ephemeral_pid);
@@ -284,14 +299,9 @@ int manager_render_machine(Manager *manager, Machine *machine, Buffer *text)
     buffer_append_text(text, "{\"context\":");
     record_write_json(&record_type_MachineContext, machine->context, RECORD_OMIT_SECRETS, text);
 
-    Buffer origin = {0};
-    char *origin_text;
-    origin_format(machine->origin, &origin);
-    int r = buffer_take(&origin, &origin_text, NULL);
+    int r = render_origin(text, machine->origin);
     if (r < 0)
         return r;
-    render_text(text, "origin", origin_text);
-    free(origin_text);
     render_time(text, "registeredAt", machine->registered_at_us);
     if (machine->ephemeral_pid > 0)
         buffer_printf(text, ",\"ephemeralProcessId\":%d", (int)machine->ephemeral_pid);
