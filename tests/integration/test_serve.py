@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 
-from hv.case import NOBODY, Case, wait_for
+from hv.case import GUEST, NOBODY, Case, vsock_connect, wait_for
 from hv.varlink import Varlink
 from test_listeners import connect
 
@@ -262,6 +262,46 @@ class Serve(Case):
         server = self.serve()
         self.c.call("AddMachine", machine={"name": "web4", "hybrid": str(path)})
         self.assertEqual(self.served(server, self.connect(f"{path}_{port}"))[0]["machine"], "web4")
+
+    def test_over_vsock(self):
+        """In the guest: peers are known by their CID, which over loopback is 1; slots, and what the kernel knows."""
+        if not GUEST:
+            self.skipTest("connects AF_VSOCK: runs in the guest of tests/vm alone")
+        port, other, named, acquired = self.d.port(), self.d.port(), self.d.port(), self.d.port()
+
+        def come(to):
+            client = vsock_connect(1, to)
+            self.things.callback(client.close)
+            return client
+
+        self.register("a", port=port, listen=None, peers={"allow": ["1"], "maxConnectionsPerPeer": 1})
+        server = self.serve()
+        for _ in range(3):
+            client = come(port)
+            text, connection = self.served(server, client)
+            self.assertEqual((text["address"], "processId" in text), (f"vsock://:{port}", False))
+            self.assertRegex(text["peer"], r"^vsock:1:\d+$")
+            self.assertEqual([c["peer"] for c in self.connections()], [text["peer"]])
+            self.refused(come(port))
+            connection.close()
+            client.close()
+        self.register("b", port=other, listen=None, peers={"deny": ["0-9"]})
+        self.serve("b")
+        self.refused(come(other))
+        # machine:NAME there is the shared port, and lets in that machine alone.
+        self.c.call("AddMachine", machine={"name": "web1", "cid": 42})
+        self.register("c", port=named, listen=["machine:web1"])
+        self.serve("c")
+        self.refused(come(named))
+        # What a program accepts itself is known to the kernel, where it has vsock_diag.
+        self.register("d", port=acquired, listen=None)
+        _, fds = self.c.call_fds("Acquire", names=["d"])
+        with socket.socket(fileno=fds[0]) as listener:
+            come(acquired)
+            accepted, peer = listener.accept()
+            with accepted:
+                shown = [(c["service"], c["peer"]) for c in self.connections()]
+                self.assertIn(shown, ([], [("d", f"vsock:{peer[0]}:{peer[1]}")]))
 
     def test_default_peers(self):
         self.register()
