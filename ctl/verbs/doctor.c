@@ -3,32 +3,16 @@
  * looks at this host that only this program takes. */
 
 #include <errno.h>
-#include <glob.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "ctl/ctl.h"
-#include "schema/base/fd.h"
+#include "ctl/doctor.h"
 #include "schema/base/text.h"
 #include "schema/model/address.h"
 
-typedef struct Doctor {
-    Ctl *ctl;
-    Output findings; /* with --json */
-    size_t count;
-    json_t *paths;  /* of unix listeners that the daemon holds or wants */
-    json_t *draining; /* addresses that were told of as draining, by their services */
-    json_t *served; /* paths that somebody listens on; NULL: not looked yet */
-    bool uses_vsock;
-} Doctor;
-
-/* One finding. mend: a command, or NULL where there is none. */
-static int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *why_format, ...) _printf_(4, 5);
-static int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *why_format, ...)
+int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *why_format, ...)
 {
     Buffer why = {0};
     _cleanup_(freep) char *text = NULL, *line = NULL;
@@ -56,87 +40,11 @@ static int doctor_find(Doctor *doctor, const char *what, const char *mend, const
     return 0;
 }
 
-static const char *member(const json_t *object, const char *key)
+const char *doctor_member(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
 
     return text ? text : "";
-}
-
-/* ---- looks at this host ---- */
-
-typedef enum PathState {
-    PATH_ABSENT,
-    PATH_SERVED, /* somebody listens there */
-    PATH_STALE,  /* a socket that nobody listens on */
-    PATH_OTHER,  /* no socket, or not ours to look at */
-} PathState;
-
-/* Paths that somebody listens on, of /proc/net/unix: `…: RefCount Protocol Flags Type St Inode Path`, __SO_ACCEPTCON
- * 0x10000. */
-static json_t *served_paths(void)
-{
-    json_t *served = json_object();
-    _cleanup_(freep) char *line = NULL;
-    size_t capacity = 0;
-    FILE *list = fopen("/proc/net/unix", "re");
-
-    while (list && getline(&line, &capacity, list) >= 0) {
-        unsigned flags;
-        int at = 0;
-        if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %n", &flags, &at) == 1 && at > 0 && flags & 0x10000) {
-            line[strcspn(line, "\n")] = '\0';
-            json_object_set_new(served, line + at, json_true());
-        }
-    }
-    if (list)
-        fclose(list);
-    return served;
-}
-
-/* What is known to be served is left alone. The rest is asked as a client would ask: only the daemon's own paths that
- * are not its own, and sockets beside a machine's that no service is for, come here. */
-static PathState path_look(Doctor *doctor, const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct stat status;
-
-    if (lstat(path, &status) < 0)
-        return errno == ENOENT ? PATH_ABSENT : PATH_OTHER;
-    if (!S_ISSOCK(status.st_mode) || strlen(path) >= sizeof(address.sun_path))
-        return PATH_OTHER;
-    if (!doctor->served)
-        doctor->served = served_paths();
-    if (json_object_get(doctor->served, path))
-        return PATH_SERVED;
-    strcpy(address.sun_path, path);
-    _cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return PATH_OTHER;
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN || errno == EPROTOTYPE)
-        return PATH_SERVED;
-    return errno == ECONNREFUSED ? PATH_STALE : PATH_OTHER;
-}
-
-/* The file system's own name of a driver that is there, built in or loaded. */
-static bool vsock_has_transport(void)
-{
-    static const char *const modules[] = {"vhost_vsock", "vmw_vsock_virtio_transport", "hv_sock",
-                                          "vmw_vsock_vmci_transport"};
-    char path[128], line[256];
-    bool found = false;
-
-    for (size_t i = 0; i < ELEMENTS_OF(modules); i++) {
-        snprintf(path, sizeof(path), "/sys/module/%s", modules[i]);
-        if (access(path, F_OK) == 0)
-            return true;
-    }
-    FILE *misc = fopen("/proc/misc", "re");
-    while (misc && !found && fgets(line, sizeof(line), misc))
-        found = strstr(line, " vhost-vsock\n") != NULL;
-    if (misc)
-        fclose(misc);
-    return found;
 }
 
 /* ---- listeners ---- */
@@ -144,25 +52,25 @@ static bool vsock_has_transport(void)
 static int doctor_look_at_path(Doctor *doctor, const char *what, const json_t *listener, const Address *address)
 {
     _cleanup_(freep) char *path = NULL, *folder = NULL, *mend = NULL;
-    const char *reason = member(listener, "reason");
+    const char *reason = doctor_member(listener, "reason");
 
     if (address->transport->listen_path(address, &path) < 0)
-        return doctor_find(doctor, what, NULL, "%s is %s: %s", member(listener, "address"), member(listener, "state"),
+        return doctor_find(doctor, what, NULL, "%s is %s: %s", doctor_member(listener, "address"), doctor_member(listener, "state"),
                            reason);
     char *slash = strrchr(path, '/');
     folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
     if (folder && access(folder, F_OK) < 0 && errno == ENOENT) {
         if (asprintf(&mend, "mkdir -p %s", folder) < 0)
             return -ENOMEM;
-        return doctor_find(doctor, what, mend, "%s is %s: the folder %s is not there", member(listener, "address"),
-                           member(listener, "state"), folder);
+        return doctor_find(doctor, what, mend, "%s is %s: the folder %s is not there", doctor_member(listener, "address"),
+                           doctor_member(listener, "state"), folder);
     }
-    PathState state = path_look(doctor, path);
+    PathState state = doctor_look_at_socket(doctor, path);
     if (state == PATH_STALE && asprintf(&mend, "rm %s", path) < 0)
         return -ENOMEM;
     if (state == PATH_SERVED && asprintf(&mend, "ss -xlp src %s", path) < 0)
         return -ENOMEM;
-    return doctor_find(doctor, what, mend, "%s is %s: %s%s", member(listener, "address"), member(listener, "state"),
+    return doctor_find(doctor, what, mend, "%s is %s: %s%s", doctor_member(listener, "address"), doctor_member(listener, "state"),
                        reason,
                        state == PATH_STALE    ? " (the socket that is there is stale: nobody listens on it)"
                        : state == PATH_SERVED ? " (another program listens there)"
@@ -186,7 +94,7 @@ static char *holders_mend(const json_t *listener)
 
 static int doctor_look_at_listener(Doctor *doctor, const char *name, const json_t *listener)
 {
-    const char *state = member(listener, "state"), *uri = member(listener, "address"), *reason = NULL, *hint = NULL;
+    const char *state = doctor_member(listener, "state"), *uri = doctor_member(listener, "address"), *reason = NULL, *hint = NULL;
     bool draining = strcmp(state, "draining") == 0;
     _cleanup_(freep) char *mend = NULL, *path = NULL;
     Address address;
@@ -200,6 +108,8 @@ static int doctor_look_at_listener(Doctor *doctor, const char *name, const json_
         json_object_set_new(doctor->paths, path, json_true());
     bool vsock = address.transport == &transport_vsock;
     doctor->uses_vsock |= vsock;
+    if (vsock && address.has_port)
+        doctor_know_port(doctor, address.port);
     if (strcmp(state, "listening") == 0) {
         address_release(&address);
         return 0;
@@ -207,9 +117,9 @@ static int doctor_look_at_listener(Doctor *doctor, const char *name, const json_
     mend = holders_mend(listener);
     if (draining)
         r = doctor_find(doctor, name, mend, "%s is draining: a process still holds what was handed out%s%s", uri,
-                        member(listener, "reason")[0] ? ": " : "", member(listener, "reason"));
+                        doctor_member(listener, "reason")[0] ? ": " : "", doctor_member(listener, "reason"));
     else if (mend)
-        r = doctor_find(doctor, name, mend, "%s is %s: %s", uri, state, member(listener, "reason"));
+        r = doctor_find(doctor, name, mend, "%s is %s: %s", uri, state, doctor_member(listener, "reason"));
     else if (address.transport->has_path)
         r = doctor_look_at_path(doctor, name, listener, &address);
     else
@@ -217,7 +127,7 @@ static int doctor_look_at_listener(Doctor *doctor, const char *name, const json_
                         vsock && address.cid == VSOCK_CID_HOST    ? "modprobe vhost_vsock"
                         : vsock && address.cid == VSOCK_CID_LOCAL ? "modprobe vsock_loopback"
                                                                   : NULL,
-                        "%s is %s: %s", uri, state, member(listener, "reason"));
+                        "%s is %s: %s", uri, state, doctor_member(listener, "reason"));
     address_release(&address);
     return r;
 }
@@ -228,7 +138,7 @@ static int doctor_on_service(const char *json, size_t size_bytes, void *userdata
     Doctor *doctor = userdata;
     json_t *service = json_loadb(json, size_bytes, 0, NULL);
     const json_t *runtime = json_object_get(service, "runtime"), *listeners = json_object_get(runtime, "listeners");
-    const char *name = member(json_object_get(service, "context"), "name"), *state = member(runtime, "state");
+    const char *name = doctor_member(json_object_get(service, "context"), "name"), *state = doctor_member(runtime, "state");
     size_t before = doctor->count;
     int r = 0;
 
@@ -239,54 +149,10 @@ static int doctor_on_service(const char *json, size_t size_bytes, void *userdata
         _cleanup_(freep) char *mend = NULL;
         r = asprintf(&mend, "hvsockctl show %s", name) < 0
                 ? -ENOMEM
-                : doctor_find(doctor, name, mend, "%s%s%s", state, member(runtime, "reason")[0] ? ": " : "",
-                              member(runtime, "reason"));
+                : doctor_find(doctor, name, mend, "%s%s%s", state, doctor_member(runtime, "reason")[0] ? ": " : "",
+                              doctor_member(runtime, "reason"));
     }
     json_decref(service);
-    return r;
-}
-
-/* ---- machines ---- */
-
-/* Sockets beside a machine's hybrid one that the daemon does not know and nobody listens on. */
-static int doctor_look_for_stale(Doctor *doctor, const char *what, const char *hybrid)
-{
-    _cleanup_(freep) char *pattern = NULL;
-    glob_t found = {0};
-    int r = 0;
-
-    /* A path with a pattern in it is somebody's joke: the listeners' own looks cover it. */
-    if (strpbrk(hybrid, "*?[\\"))
-        return 0;
-    if (asprintf(&pattern, "%s_*", hybrid) < 0)
-        return -ENOMEM;
-    if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
-        return 0;
-    for (size_t i = 0; i < found.gl_pathc && r >= 0; i++) {
-        const char *path = found.gl_pathv[i];
-        _cleanup_(freep) char *mend = NULL;
-        if (json_object_get(doctor->paths, path) || path_look(doctor, path) != PATH_STALE)
-            continue;
-        r = asprintf(&mend, "rm %s", path) < 0
-                ? -ENOMEM
-                : doctor_find(doctor, what, mend, "%s is stale: nobody listens on it, and no service is for it", path);
-    }
-    globfree(&found);
-    return r;
-}
-
-/* A RegistryVisitor. */
-static int doctor_on_machine(const char *json, size_t size_bytes, void *userdata)
-{
-    Doctor *doctor = userdata;
-    json_t *machine = json_loadb(json, size_bytes, 0, NULL);
-    const json_t *context = json_object_get(machine, "context");
-    _cleanup_(freep) char *what = NULL;
-    int r = asprintf(&what, "machine %s", member(context, "name")) < 0 ? -ENOMEM : 0;
-
-    if (r >= 0 && member(context, "hybrid")[0])
-        r = doctor_look_for_stale(doctor, what, member(context, "hybrid"));
-    json_decref(machine);
     return r;
 }
 
@@ -315,17 +181,25 @@ static int doctor_look_at_draining(Doctor *doctor, const char *reply)
 
     for (size_t i = 0; i < json_array_size(draining) && r >= 0; i++) {
         const json_t *listener = json_array_get(draining, i);
-        if (!json_object_get(doctor->draining, member(listener, "address")))
+        if (!json_object_get(doctor->draining, doctor_member(listener, "address")))
             r = doctor_look_at_listener(doctor, "a service that is gone", listener);
     }
     json_decref(status);
     return r;
 }
 
+/* What others listen on is only spoken of by the registry of the whole host. */
+static bool doctor_is_system(const Doctor *doctor)
+{
+    const char *where = given_value(&doctor->ctl->given, "socket", getenv("HVSOCK_SOCKET"));
+
+    return !where || !where[0];
+}
+
 static int doctor_tell_no_daemon(Doctor *doctor, int answer)
 {
     const char *where = given_value(&doctor->ctl->given, "socket", getenv("HVSOCK_SOCKET"));
-    bool ours = !where || !where[0];
+    bool ours = doctor_is_system(doctor);
 
     if (ours)
         where = "/run/hvsockd/io.hvsock.Registry";
@@ -351,7 +225,11 @@ static int doctor_look(Doctor *doctor, Registry *registry)
         r = doctor_look_at_draining(doctor, status);
     if (r == 0)
         r = registry->ops->list_machines(registry, doctor_on_machine, doctor);
-    if (r == 0 && doctor->uses_vsock && !vsock_has_transport())
+    if (r == 0)
+        r = doctor_look_at_vhost(doctor);
+    if (r == 0 && doctor_is_system(doctor))
+        r = doctor_look_for_others(doctor);
+    if (r == 0 && doctor->uses_vsock && !doctor_has_transport())
         r = doctor_find(doctor, "vsock", "modprobe vhost_vsock",
                         "no guest can reach this host over AF_VSOCK: its transport is not loaded");
     return r;
@@ -359,7 +237,7 @@ static int doctor_look(Doctor *doctor, Registry *registry)
 
 static int doctor_run(Ctl *ctl)
 {
-    Doctor doctor = {.ctl = ctl, .paths = json_object(), .draining = json_object()};
+    Doctor doctor = {.ctl = ctl, .paths = json_object(), .draining = json_object(), .ports = json_object()};
     Registry *registry;
 
     int r = output_open(&ctl->output, OUTPUT_JSON, NULL, NULL, NULL, &doctor.findings);
@@ -369,6 +247,7 @@ static int doctor_run(Ctl *ctl)
     json_decref(doctor.paths);
     json_decref(doctor.draining);
     json_decref(doctor.served);
+    json_decref(doctor.ports);
     if (r == 0 && ctl->output.json)
         r = output_close(&doctor.findings);
     output_release(&doctor.findings);
@@ -387,8 +266,9 @@ const Verb verb_doctor = {
     .synopsis = "",
     .help = "Say what is not as it should be, and the command that mends it",
     .description = "Services that do not listen and why, listeners that are draining and who holds them, stale "
-                   "sockets, files that did not load, a transport "
-                   "that is not loaded, a daemon that does not answer. Exits 0 where all is well, 1 where something is "
+                   "sockets, machines whose folder is gone or is others' to write, a /dev/vhost-vsock that everybody can "
+                   "open, files that did not load, a transport that is not loaded, a daemon that does not answer; of "
+                   "the host's own daemon also AF_VSOCK listeners of other programs. Exits 0 where all is well, 1 where something is "
                    "not, 4 where no daemon "
                    "answers. With --json an array of findings: what, why, mend.",
     .run = doctor_run,

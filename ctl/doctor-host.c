@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hvsockctl doctor: what it sees of this host by itself: sockets, drivers, devices, other programs' listeners. vsock_diag
+ * has no manual page: linux/vm_sockets_diag.h. */
+
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/vm_sockets.h>
+#include <linux/vm_sockets_diag.h>
+
+#include "ctl/doctor.h"
+#include "schema/base/fd.h"
+#include "schema/base/text.h"
+
+#define STATE_LISTEN 10 /* TCP_LISTEN, which all families use; netinet/tcp.h */
+
+/* Paths that somebody listens on, of /proc/net/unix: `…: RefCount Protocol Flags Type St Inode Path`, __SO_ACCEPTCON
+ * 0x10000. */
+static json_t *served_paths(void)
+{
+    json_t *served = json_object();
+    _cleanup_(freep) char *line = NULL;
+    size_t capacity = 0;
+    FILE *list = fopen("/proc/net/unix", "re");
+
+    while (list && getline(&line, &capacity, list) >= 0) {
+        unsigned flags;
+        int at = 0;
+        if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %n", &flags, &at) == 1 && at > 0 && flags & 0x10000) {
+            line[strcspn(line, "\n")] = '\0';
+            json_object_set_new(served, line + at, json_true());
+        }
+    }
+    if (list)
+        fclose(list);
+    return served;
+}
+
+/* What is known to be served is left alone. The rest is asked as a client would ask: only the daemon's own paths that
+ * are not its own, and sockets beside a machine's that no service is for, come here. */
+PathState doctor_look_at_socket(Doctor *doctor, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat status;
+
+    if (lstat(path, &status) < 0)
+        return errno == ENOENT ? PATH_ABSENT : PATH_OTHER;
+    if (!S_ISSOCK(status.st_mode) || strlen(path) >= sizeof(address.sun_path))
+        return PATH_OTHER;
+    if (!doctor->served)
+        doctor->served = served_paths();
+    if (json_object_get(doctor->served, path))
+        return PATH_SERVED;
+    strcpy(address.sun_path, path);
+    _cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return PATH_OTHER;
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN || errno == EPROTOTYPE)
+        return PATH_SERVED;
+    return errno == ECONNREFUSED ? PATH_STALE : PATH_OTHER;
+}
+
+/* The file system's own name of a driver that is there, built in or loaded. */
+bool doctor_has_transport(void)
+{
+    static const char *const modules[] = {"vhost_vsock", "vmw_vsock_virtio_transport", "hv_sock",
+                                          "vmw_vsock_vmci_transport"};
+    char path[128], line[256];
+    bool found = false;
+
+    for (size_t i = 0; i < ELEMENTS_OF(modules); i++) {
+        snprintf(path, sizeof(path), "/sys/module/%s", modules[i]);
+        if (access(path, F_OK) == 0)
+            return true;
+    }
+    FILE *misc = fopen("/proc/misc", "re");
+    while (misc && !found && fgets(line, sizeof(line), misc))
+        found = strstr(line, " vhost-vsock\n") != NULL;
+    if (misc)
+        fclose(misc);
+    return found;
+}
+
+int doctor_look_at_vhost(Doctor *doctor)
+{
+    static const char device[] = "/dev/vhost-vsock";
+    struct stat status;
+
+    if (!doctor->has_cids || stat(device, &status) < 0 || !(status.st_mode & 0002))
+        return 0;
+    return doctor_find(doctor, device, "chmod o-rw /dev/vhost-vsock",
+                       "every user can open it (mode %04o), take any CID that is free and be that machine: rules about "
+                       "machines keep nobody out who is on this host", (unsigned)(status.st_mode & 07777));
+}
+
+/* ---- listeners of others ---- */
+
+void doctor_know_port(Doctor *doctor, uint32_t port)
+{
+    char key[16];
+
+    snprintf(key, sizeof(key), "%u", (unsigned)port);
+    json_object_set_new(doctor->ports, key, json_true());
+}
+
+/* The process that holds a socket, of those that we may look at; 0: not known. */
+static pid_t process_of_socket(uint64_t inode)
+{
+    char pattern[] = "/proc/[0-9]*/fd/*", wanted[40], target[40];
+    glob_t found = {0};
+    pid_t pid = 0;
+
+    snprintf(wanted, sizeof(wanted), "socket:[%llu]", (unsigned long long)inode);
+    if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
+        return 0;
+    for (size_t i = 0; i < found.gl_pathc && pid == 0; i++) {
+        ssize_t size = readlink(found.gl_pathv[i], target, sizeof(target) - 1);
+        target[size < 0 ? 0 : size] = '\0';
+        if (strcmp(target, wanted) == 0)
+            pid = (pid_t)strtol(found.gl_pathv[i] + strlen("/proc/"), NULL, 10);
+    }
+    globfree(&found);
+    return pid;
+}
+
+static int doctor_on_socket(Doctor *doctor, const struct vsock_diag_msg *socket)
+{
+    char key[16], what[32], program[32] = "", whose[64] = "", path[40];
+    _cleanup_(freep) char *mend = NULL;
+
+    snprintf(key, sizeof(key), "%u", (unsigned)socket->vdiag_src_port);
+    if (socket->vdiag_state != STATE_LISTEN || json_object_get(doctor->ports, key))
+        return 0;
+    doctor_know_port(doctor, socket->vdiag_src_port); /* told once, whatever CIDs it is bound to */
+    pid_t pid = process_of_socket(socket->vdiag_ino);
+    if (pid > 0) {
+        snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+        FILE *comm = fopen(path, "re");
+        if (comm && fgets(program, sizeof(program), comm))
+            program[strcspn(program, "\n")] = '\0';
+        if (comm)
+            fclose(comm);
+        snprintf(whose, sizeof(whose), " by process %d (%s)", (int)pid, program);
+    }
+    snprintf(what, sizeof(what), "vsock://:%s", key);
+    if (asprintf(&mend, "hvsockctl register NAME --port %s", key) < 0)
+        return -ENOMEM;
+    return doctor_find(doctor, what, mend, "is listened on%s, and no service has that port", whose);
+}
+
+int doctor_look_for_others(Doctor *doctor)
+{
+    struct {
+        struct nlmsghdr header;
+        struct vsock_diag_req request;
+    } message = {
+        .header = {.nlmsg_len = sizeof(message),
+                   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+        .request = {.sdiag_family = AF_VSOCK, .vdiag_states = 1u << STATE_LISTEN},
+    };
+    union {
+        struct nlmsghdr header; /* for the alignment */
+        char bytes[32 * 1024];
+    } buffer;
+    _cleanup_(fd_closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+
+    if (fd < 0 || send(fd, &message, sizeof(message), 0) < 0)
+        return 0;
+    for (;;) {
+        ssize_t n = recv(fd, &buffer, sizeof(buffer), MSG_DONTWAIT);
+        if (n <= 0)
+            return 0;
+        size_t left = (size_t)n;
+        for (struct nlmsghdr *one = &buffer.header; NLMSG_OK(one, left); one = NLMSG_NEXT(one, left)) {
+            if (one->nlmsg_type != SOCK_DIAG_BY_FAMILY || one->nlmsg_len < NLMSG_LENGTH(sizeof(struct vsock_diag_msg)))
+                return 0; /* NLMSG_DONE, NLMSG_ERROR */
+            int r = doctor_on_socket(doctor, NLMSG_DATA(one));
+            if (r != 0)
+                return r;
+        }
+    }
+}

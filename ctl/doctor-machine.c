@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hvsockctl doctor: machines, and the folders where their sockets are. */
+
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "ctl/doctor.h"
+#include "schema/base/text.h"
+#include "schema/base/user.h"
+
+/* Sockets beside a machine's hybrid one that the daemon does not know and nobody listens on. */
+static int doctor_look_for_stale(Doctor *doctor, const char *what, const char *hybrid)
+{
+    _cleanup_(freep) char *pattern = NULL;
+    glob_t found = {0};
+    int r = 0;
+
+    /* A path with a pattern in it is somebody's joke: the listeners' own looks cover it. */
+    if (strpbrk(hybrid, "*?[\\"))
+        return 0;
+    if (asprintf(&pattern, "%s_*", hybrid) < 0)
+        return -ENOMEM;
+    if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
+        return 0;
+    for (size_t i = 0; i < found.gl_pathc && r >= 0; i++) {
+        const char *path = found.gl_pathv[i];
+        _cleanup_(freep) char *mend = NULL;
+        if (json_object_get(doctor->paths, path) || doctor_look_at_socket(doctor, path) != PATH_STALE)
+            continue;
+        r = asprintf(&mend, "rm %s", path) < 0
+                ? -ENOMEM
+                : doctor_find(doctor, what, mend, "%s is stale: nobody listens on it, and no service is for it", path);
+    }
+    globfree(&found);
+    return r;
+}
+
+/* Who can write there can bind where a service is looked for, and connect as the machine. */
+static int doctor_look_at_folder(Doctor *doctor, const char *what, const json_t *context, const char *folder)
+{
+    _cleanup_(freep) char *mend = NULL;
+    const char *user = doctor_member(context, "user");
+    struct stat status;
+
+    if (stat(folder, &status) < 0) {
+        if (errno != ENOENT)
+            return 0; /* not ours to look at */
+        return asprintf(&mend, "hvsockctl machine remove %s", doctor_member(context, "name")) < 0
+                   ? -ENOMEM
+                   : doctor_find(doctor, what, mend, "its folder %s is not there (any more)", folder);
+    }
+    if (status.st_mode & 0002)
+        return asprintf(&mend, "chmod o-w %s", folder) < 0
+                   ? -ENOMEM
+                   : doctor_find(doctor, what, mend,
+                                 "every user can write to its folder %s (mode %04o), bind there and connect as this machine",
+                                 folder, (unsigned)(status.st_mode & 07777));
+    uid_t uid;
+    if (!user[0] || status.st_uid == 0 || user_find(user, &uid, NULL) < 0 || status.st_uid == uid)
+        return 0;
+    return asprintf(&mend, "chown %s %s", user, folder) < 0
+               ? -ENOMEM
+               : doctor_find(doctor, what, mend, "its folder %s belongs to uid %u, and not to %s, the machine's user",
+                             folder, (unsigned)status.st_uid, user);
+}
+
+int doctor_on_machine(const char *json, size_t size_bytes, void *userdata)
+{
+    Doctor *doctor = userdata;
+    json_t *machine = json_loadb(json, size_bytes, 0, NULL);
+    const json_t *context = json_object_get(machine, "context");
+    const char *hybrid = doctor_member(context, "hybrid"), *hyperkit = doctor_member(context, "hyperkit");
+    _cleanup_(freep) char *what = NULL, *folder = NULL;
+    int r = asprintf(&what, "machine %s", doctor_member(context, "name")) < 0 ? -ENOMEM : 0;
+
+    doctor->has_cids |= json_object_get(context, "cid") != NULL;
+    if (r >= 0 && hybrid[0]) {
+        const char *slash = strrchr(hybrid, '/');
+        folder = strndup(hybrid, slash && slash > hybrid ? (size_t)(slash - hybrid) : 1);
+        r = folder ? doctor_look_at_folder(doctor, what, context, folder) : -ENOMEM;
+        if (r >= 0)
+            r = doctor_look_for_stale(doctor, what, hybrid);
+    }
+    if (r >= 0 && hyperkit[0])
+        r = doctor_look_at_folder(doctor, what, context, hyperkit);
+    json_decref(machine);
+    return r;
+}
