@@ -113,8 +113,16 @@ static void help_option(const Option *option, Buffer *text)
 
 static const char *const help_groups[VERB_GROUPS] = {
     [VERBS_OF_SERVICES] = "Services", [VERBS_OF_FILES] = "Files",         [VERBS_OF_USE] = "Use",
-    [VERBS_OF_MACHINES] = "Machines", [VERBS_OF_WATCHING] = "The daemon", [VERBS_OF_HELP] = "Reference",
+    [VERBS_OF_MACHINES] = "Machines", [VERBS_OF_WATCHING] = NULL,         [VERBS_OF_HELP] = "Reference",
 };
+
+static bool help_group_is_empty(int group)
+{
+    for (size_t i = 0; verbs[i]; i++)
+        if ((int)verbs[i]->group == group)
+            return false;
+    return true;
+}
 
 static void help_verb_entries(const Verb *const *table, const char *prefix, Buffer *text)
 {
@@ -133,11 +141,11 @@ static void help_verb_entries(const Verb *const *table, const char *prefix, Buff
 
 int help_all(Buffer *text)
 {
-    buffer_append_text(text, "usage: hvsockctl [--socket PATH] [--json] VERB [ARG]...\n\n"
-                             "Keeps the services that virtual machines reach over hypervisor sockets: hvsockd's\n"
-                             "command line.\n");
+    buffer_append_text(text, help_begin);
     for (int group = 0; group < VERB_GROUPS; group++) {
-        buffer_printf(text, "\n%s:\n", help_groups[group]);
+        if (help_group_is_empty(group))
+            continue;
+        buffer_printf(text, "\n%s:\n", help_groups[group] ? help_groups[group] : help_watching);
         for (size_t i = 0; verbs[i]; i++) {
             if ((int)verbs[i]->group != group)
                 continue;
@@ -157,8 +165,7 @@ int help_all(Buffer *text)
     buffer_append_text(text, "\nOptions of all verbs:\n");
     for (const Option *option = verb_options_common; option->name; option++)
         help_option(option, text);
-    buffer_append_text(text, "\nhvsockctl VERB --help says more about one; hvsockctl(1) says it all.\n"
-                             "Exit status: 0 done, 1 the answer is no, 2 usage, 3 the daemon refused, 4 no daemon.\n");
+    buffer_append_text(text, help_end);
     return text->failed ? -ENOMEM : 0;
 }
 

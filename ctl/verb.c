@@ -5,17 +5,6 @@
 
 #include "ctl/verb.h"
 
-const Option verb_options_common[] = {
-    {.name = "help", .letter = 'h', .help = "Print this."},
-    {.name = "json", .help = "Print JSON, as the API has it."},
-    {.name = "no-color", .help = "Print without colours, also on a terminal. So does the variable NO_COLOR."},
-    {.name = "socket",
-     .argument = "PATH",
-     .completes = COMPLETES_FILES,
-     .help = "The daemon's socket, instead of HVSOCK_SOCKET or /run/hvsockd/io.hvsock.Registry."},
-    {0},
-};
-
 static const Option option_yaml[] = {
     {.name = "yaml", .help = "Print YAML that apply can read."},
     {0},
