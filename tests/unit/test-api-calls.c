@@ -60,7 +60,7 @@ static void test_replies(void **state)
          ERROR(VARLINK "InterfaceNotFound", "{\"interface\":\"a.b\"}")},
         {"{\"method\":\"org.varlink.service.GetInfo\"}",
          "{\"parameters\":{\"vendor\":\"hvsockd\",\"product\":\"hvsockd\",\"version\":\"" HVSOCK_VERSION
-         "\",\"url\":\"https://hvsock.io\",\"interfaces\":[\"io.hvsock.Registry\",\"org.varlink.service\"]}}"},
+         "\",\"url\":\"\",\"interfaces\":[\"io.hvsock.Registry\",\"org.varlink.service\"]}}"},
     };
     Fixture *fixture = *state;
     Client client = client_open(fixture);
