@@ -109,6 +109,53 @@ class Machines(Case):
         wait_for(lambda: {l[2] for l in self.listeners("a")} == {"listening"}, 5, lambda: self.listeners("a"))
         connect(folder / f"00000002.{self.port:08x}").close()
 
+    def test_follow_machines(self):
+        """Acquire with follow: more listeners than a reply carries, then those of machines that come, change and go."""
+        self.c.call(
+            "Register",
+            service={"name": "a", "port": self.port, "listen": ["machine:*"], "handout": {"mode": "listener"}},
+        )
+        for i in range(300):
+            self.hybrid(f"vm-{i:03}")
+        follower = self.client(self.d)
+        follower.send("Acquire", {"names": ["a"], "follow": True}, more=True)
+        held, gone, machines = {}, [], set()
+
+        def receive(count=0, withdrawn=0):
+            """Until so many are held and so many were withdrawn."""
+            while len(held) != count or len(gone) != withdrawn:
+                reply, fds, continues = follower.receive()
+                self.assertTrue(continues)
+                self.assertLessEqual(len(fds), 253)
+                self.assertEqual(len(fds), len(reply["listeners"]))
+                for address in reply.get("withdrawn") or []:
+                    gone.append(address)
+                    held.pop(address).close()
+                for listener in reply["listeners"]:
+                    held[listener["address"]] = socket.socket(fileno=fds[listener["listenerFileDescriptor"]])
+                    machines.add(listener["machine"])
+
+        try:
+            receive(300)
+            self.assertEqual(machines, {f"vm-{i:03}" for i in range(300)})
+            path = self.hybrid("late")
+            receive(301)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+                held[f"hybrid://{self.d.folder}/late/v.sock:{self.port}"].accept()[0].close()
+            self.c.call("RemoveMachine", name="vm-007")
+            receive(300, 1)
+            self.assertEqual(gone, [f"hybrid://{self.d.folder}/vm-007/v.sock:{self.port}"])
+            self.machine("vm-008", hybrid=str(self.d.folder / "late/other.sock"))
+            receive(300, 2)
+        finally:
+            for one in held.values():
+                one.close()
+        # hvsockctl exec takes as many, and names each.
+        names = self.d.ctl("exec", "a", "--", "sh", "-c", "echo $LISTEN_FDS; echo $LISTEN_FDNAMES").stdout.split()
+        self.assertEqual(names[0], "300")
+        self.assertEqual(sorted(names[1].split(":"))[:2], ["a@late", "a@vm-000"])
+
     def test_ephemeral(self):
         sleeper = self.process(["sleep", "1000"])
         self.c.call("AddMachine", {"machine": {"name": "web1", "cid": 4711}, "ephemeralProcessId": sleeper.pid})
