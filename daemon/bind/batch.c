@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What binds that come at once share. Lives for one run of a plan; the folder only from one bind to the next in it. */
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/bind/batch.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/fd.h"
 #include "schema/base/text.h"
 
 BindBatch *bind_batch_new(void)
 {
-    return calloc(1, sizeof(BindBatch));
+    BindBatch *batch = calloc(1, sizeof(BindBatch));
+
+    if (batch)
+        batch->working_fd = -1;
+    return batch;
 }
 
 static void batch_drop_place(BindBatch *batch)
@@ -25,6 +32,7 @@ void bind_batch_free(BindBatch *batch)
     if (!batch)
         return;
     batch_drop_place(batch);
+    fd_close(batch->working_fd);
     free(batch->user);
     free(batch->group);
     free(batch);
@@ -60,6 +68,22 @@ void batch_leave_place(BindBatch *batch, Place *place)
     }
     memmove(batch->path, place->path, size_bytes);
     place->path = batch->path;
+}
+
+bool batch_enter(BindBatch *batch, const Place *place)
+{
+    if (!batch || place->fd < 0)
+        return false;
+    if (batch->working_fd < 0)
+        batch->working_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return batch->working_fd >= 0 && fchdir(place->fd) == 0;
+}
+
+void batch_leave(BindBatch *batch)
+{
+    /* Nobody's folder is stayed in: it could not be unmounted. */
+    if (fchdir(batch->working_fd) < 0 && chdir("/") < 0)
+        return;
 }
 
 int batch_find_user(BindBatch *batch, const char *name, uid_t *ret)

@@ -73,18 +73,18 @@ static bool owner_find(const BindRequest *request, const Place *place, Owner *re
 }
 
 /* -ENAMETOOLONG: even the last part alone is. */
-static int bind_name(Place *place, struct sockaddr_un *ret)
+static int bind_name(Place *place, bool in_folder, struct sockaddr_un *ret)
 {
     int size, r;
 
     ret->sun_family = AF_UNIX;
-    if (place->fd == AT_FDCWD && strlen(place->path) >= sizeof(ret->sun_path)) {
+    if (!in_folder && place->fd == AT_FDCWD && strlen(place->path) >= sizeof(ret->sun_path)) {
         r = place_hold(place);
         if (r < 0)
             return r;
     }
-    if (place->fd == AT_FDCWD)
-        size = snprintf(ret->sun_path, sizeof(ret->sun_path), "%s", place->path);
+    if (in_folder || place->fd == AT_FDCWD)
+        size = snprintf(ret->sun_path, sizeof(ret->sun_path), "%s", in_folder ? place->name : place->path);
     else
         size = snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%s", place->fd, place->name);
     return size < 0 || (size_t)size >= sizeof(ret->sun_path) ? -ENAMETOOLONG : 0;
@@ -185,28 +185,40 @@ static void remove_if_same(const Place *place, uint64_t device, uint64_t inode)
         unlinkat(place->fd, place->name, 0);
 }
 
-/* The socket is bound when this answers true. */
-static bool bind_in_place(const BindRequest *request, int fd, Place *place, mode_t mode, BindResult *result)
+/* 0; BIND_CANNOT: result says why; -errno of bind(2). */
+enum { BIND_CANNOT = 1 };
+static int bind_tries(const BindRequest *request, int fd, Place *place, bool in_folder, mode_t mode, BindResult *result)
 {
     struct sockaddr_un name;
-    int r = bind_name(place, &name);
+    int r = bind_name(place, in_folder, &name);
 
     if (r == -ENAMETOOLONG) {
         result_set(result, BIND_FAILED, ENAMETOOLONG,
                    "the last part of %s is too long for a socket: some %zu bytes fit; choose a shorter name",
                    place->path, sizeof(name.sun_path) - sizeof("/proc/self/fd/1234567/"));
-        return false;
+        return BIND_CANNOT;
     }
     for (unsigned tries = 0; r == 0; tries++) {
         r = bind_with_mode(fd, &name, mode);
-        if (r == 0)
-            return true;
-        if (r == -EADDRINUSE && tries < TRIES_MAX) {
-            if (!occupant_clear(request, place, result))
-                return false;
-            r = 0;
-        }
+        if (r != -EADDRINUSE || tries >= TRIES_MAX)
+            return r;
+        if (!occupant_clear(request, place, result))
+            return BIND_CANNOT;
+        r = 0;
     }
+    return r;
+}
+
+/* The socket is bound when this answers true. */
+static bool bind_in_place(const BindRequest *request, int fd, Place *place, mode_t mode, BindResult *result)
+{
+    bool in_folder = batch_enter(request->batch, place);
+    int r = bind_tries(request, fd, place, in_folder, mode, result);
+
+    if (in_folder)
+        batch_leave(request->batch);
+    if (r == 0 || r == BIND_CANNOT)
+        return r == 0;
     if (r == -EADDRINUSE) {
         result_set(result, BIND_WAITING, EADDRINUSE, "%s is bound and removed by others again and again", place->path);
         result_watch(result, place->folder);
