@@ -58,11 +58,11 @@ $(W)/%.o: %.c $(W)/built-with | $(W)/sources.done
 # wmain calls what is main elsewhere.
 $(W)/ctl/main.o: ctl/main.c $(W)/built-with | $(W)/sources.done
 	$(call compile-windows,-Dmain=hvsockctl_main -Wno-missing-prototypes)
-$(W)/verbs.o: $(W)/verbs.c
+$(W)/verbs.o: $(W)/verbs.c $(W)/built-with | $(W)/sources.done
 	$(compile-windows)
-$(W)/transports.o: $(B)/schema/transports.c
+$(W)/transports.o: $(B)/schema/transports.c $(W)/built-with | $(W)/sources.done
 	$(compile-windows)
-$(W)/export-targets.o: $(B)/config/export-targets.c
+$(W)/export-targets.o: $(B)/config/export-targets.c $(W)/built-with | $(W)/sources.done
 	$(compile-windows)
 
 $(W)/verbs.c: packaging/windows/windows.mk $(W)/built-with
