@@ -115,7 +115,7 @@ static void refuse(Serving *serving, const Newcomer *newcomer, ServePeer *peer, 
     if (serving->unlogged > 0)
         snprintf(more, sizeof(more), "; %llu more were refused since the last line", (unsigned long long)serving->unlogged);
     serving->unlogged = 0;
-    log_notice("%s: %s%s%s%s is refused: %s (its %lluth refusal)%s", serving->name, name, machine ? " (" : "",
+    log_notice("%s: %s%s%s%s is refused: %s (refusals of it: %llu)%s", serving->name, name, machine ? " (" : "",
                machine ? machine : "", machine ? ")" : "", refusals[why], peer ? (unsigned long long)peer->refused : 0, more);
     manager_event(serving->manager, "refused", serving->name, machine, "%s is refused by %s: %s%s", name, serving->name,
                   refusals[why], more);
