@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from hv.case import Case, wait_for
+from hv.case import GUEST, Case, wait_for
 
 VMM = str(pathlib.Path(__file__).resolve().parent / "vmm.py")
 
@@ -162,6 +162,23 @@ class MachineRun(Case):
         self.assertEqual(self.machines(name="web3"), [])
         second.send_signal(signal.SIGTERM)
         second.wait()
+
+    def test_cid_auto(self):
+        """In the guest: the device is held open with the CID, and nobody else gets that."""
+        if not GUEST:
+            self.skipTest("takes CIDs of a real /dev/vhost-vsock: runs in the guest of tests/vm alone")
+        self.c.call("AddMachine", {"machine": {"name": "known", "cid": 3}})
+        told = []
+        for name in ("web1", "web2"):
+            vmm = self.run_machine(
+                name, "--cid", "auto", "--", "sh", "-c",
+                "echo {cid} $HVSOCK_CID {vhostfd} $HVSOCK_VHOSTFD $(readlink /proc/self/fd/{vhostfd}); exec sleep 100",
+            )  # fmt: skip
+            told.append(vmm.stdout.readline().split())
+        self.assertEqual([t[0] for t in told], ["4", "5"])
+        for cid, variable, fd, fd_variable, path in told:
+            self.assertEqual((cid, fd, path), (variable, fd_variable, "/dev/vhost-vsock"))
+        self.assertEqual([m["context"]["cid"] for m in self.machines()], [3, 4, 5])
 
     def test_reused_pid(self):
         """A record whose pid is another process's by now does not come back with the daemon."""
