@@ -31,16 +31,19 @@ void connection_flush(Connection *connection)
     }
 }
 
+static bool connection_is_crammed(const Connection *connection)
+{
+    size_t unsent_bytes = connection->deaf ? 0 : wire_pending_out_bytes(connection->wire);
+
+    return unsent_bytes >= CONNECTION_UNSENT_MAX_BYTES || (connection->fds_unsent && unsent_bytes > 0);
+}
+
 bool connection_is_full(Connection *connection)
 {
-    for (bool flushed = false;; flushed = true) {
-        size_t unsent_bytes = connection->deaf ? 0 : wire_pending_out_bytes(connection->wire);
-        if (unsent_bytes < CONNECTION_UNSENT_MAX_BYTES && !(connection->fds_unsent && unsent_bytes > 0))
-            return false;
-        if (flushed)
-            return true;
-        connection_flush(connection);
-    }
+    if (!connection_is_crammed(connection))
+        return false;
+    connection_flush(connection);
+    return connection_is_crammed(connection);
 }
 
 void connection_reply(Connection *connection, const Buffer *text, FdList *fds)
@@ -302,7 +305,10 @@ void connection_run(Connection *connection)
     if (turn_is_due(server))
         server_settle(server);
     bool more = connection_work(connection);
+    /* What was left for want of room goes on where there is room now: once all is out, no event tells of it. */
+    bool was_crammed = connection_is_crammed(connection);
     connection_flush(connection);
+    more |= was_crammed && !connection_is_crammed(connection);
     /* That the client has gone can come out by writing alone: nobody waits for the rest, and what is read tells its end. */
     if (connection->deaf && connection->sequence)
         connection_drop_sequence(connection);

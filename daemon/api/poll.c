@@ -114,44 +114,35 @@ void poll_remove(PollSource *source)
     source->poll = NULL;
 }
 
-/* All that sd_event knows to be done now; afterwards its timers are set, and its descriptor tells of whatever comes. */
-static int poll_run_sd_event(sd_event *event)
-{
-    for (;;) {
-        int r = sd_event_prepare(event);
-        if (r > 0)
-            r = sd_event_dispatch(event);
-        if (r <= 0)
-            return r; /* armed, finished, or broken */
-    }
-}
-
+/* Clients first, then one thing of sd_event's, and so on: neither holds the other up. */
 int poll_loop(Poll *poll)
 {
+    sd_event *event = poll->event;
     bool stirred = true;
 
     /* From within sd_event to around it, which saves a wait a turn. */
     poll->in_event = sd_event_source_disable_unref(poll->in_event);
-    int event_fd = sd_event_get_fd(poll->event);
+    int event_fd = sd_event_get_fd(event);
     if (event_fd < 0)
         return event_fd;
     int added = poll_add(poll, &poll->sd_event_source, event_fd, EPOLLIN, NULL);
     if (added < 0)
         return added;
 
-    for (;;) {
-        int r = stirred ? poll_run_sd_event(poll->event) : 0;
-        if (r < 0)
-            return r;
-        if (sd_event_get_state(poll->event) == SD_EVENT_FINISHED)
+    while (sd_event_get_state(event) != SD_EVENT_FINISHED) {
+        /* 0: it is armed, with nothing to be done now; its descriptor tells of whatever comes. */
+        int due = stirred ? sd_event_prepare(event) : 0;
+        if (due > 0)
+            due = sd_event_dispatch(event) < 0 ? -EIO : 1;
+        if (due < 0)
+            return due;
+        if (sd_event_get_state(event) == SD_EVENT_FINISHED)
             break;
-        int count = epoll_wait(poll->fd, poll->told, POLL_EVENTS_MAX, -1);
+
+        int count = epoll_wait(poll->fd, poll->told, POLL_EVENTS_MAX, due > 0 ? 0 : -1);
         if (count < 0 && errno != EINTR)
             return -errno;
         PollOutcome outcome = poll_serve(poll, count < 0 ? 0 : count);
-        stirred = outcome != POLL_QUIET;
-        if (!stirred)
-            continue;
         /* What is gathered is done when it is much or old, so this has an end; and sd_event waits for nobody long. */
         for (int rounds = 0; outcome == POLL_GATHERING && rounds < POLL_ROUNDS_MAX; rounds++) {
             count = epoll_wait(poll->fd, poll->told, POLL_EVENTS_MAX, 0);
@@ -159,10 +150,13 @@ int poll_loop(Poll *poll)
                 break;
             outcome = poll_serve(poll, count);
         }
+        stirred = due > 0 || outcome != POLL_QUIET;
+        if (due > 0 || !stirred)
+            continue;
         /* It is armed, and has to look at its descriptors before it can be prepared anew. */
-        r = sd_event_wait(poll->event, 0);
+        int r = sd_event_wait(event, 0);
         if (r > 0)
-            r = sd_event_dispatch(poll->event);
+            r = sd_event_dispatch(event);
         if (r < 0)
             return r;
     }
