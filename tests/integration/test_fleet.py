@@ -32,6 +32,10 @@ class Fleet(Case):
             self.skipTest("each VMM has a uid of its own: needs root")
         self.d = self.daemon()
         self.c = self.client(self.d, timeout=60)
+        # Where every uid can read it: a clone in root's home is none of theirs.
+        self.vmm = self.d.folder / "vmm.py"
+        self.vmm.write_text((HERE / "vmm.py").read_text())
+        self.vmm.chmod(0o644)
         self.ports = [self.d.port() for _ in range(SERVICES)]
         for i, port in enumerate(self.ports):
             self.c.call("Register", service={"name": f"every-{i:02}", "port": port, "listen": ["machine:*"]})
@@ -81,7 +85,7 @@ class Fleet(Case):
         become = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", sys.executable, "-S", "-E"]
         process = subprocess.Popen(
             self.d.ctl_command("machine", "run", name, "--hybrid", path, "--user", uid, "--group", uid, "--",
-                               *become, HERE / "vmm.py", path, self.ports[number % SERVICES]),
+                               *become, self.vmm, path, self.ports[number % SERVICES]),
             env=self.d.ctl_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         return process, path, time.monotonic()
