@@ -180,6 +180,17 @@ class Clients(Case):
     def test_serve_python(self):
         self.serve([sys.executable, "-c", "\n".join(self.manual_lines("Python"))])
 
+    def test_serve_c(self):
+        MADE.mkdir(parents=True, exist_ok=True)
+        source, program = MADE / "serve.c", MADE / "serve-c"
+        names = ("stdio.h", "stdlib.h", "string.h", "unistd.h", "sys/socket.h", "sys/un.h")
+        body = "".join(f"    {line}\n" for line in self.manual_lines("C"))
+        includes = "".join(f"#include <{name}>\n" for name in names)
+        source.write_text(f"#define _GNU_SOURCE\n{includes}\nint main(void)\n{{\n{body}}}\n")
+        compiler = os.environ.get("CC", "cc").split()
+        subprocess.run([*compiler, "-std=c11", "-Wall", "-Wextra", "-Werror", "-O2", "-o", program, source], check=True)
+        self.serve([program])
+
     def test_serve_go(self):
         if not shutil.which("go"):
             self.skipTest("needs golang-go: `make check-clients` installs it")
