@@ -4,4 +4,4 @@
 #include "daemon/bind/path.h"
 
 extern const Binder binder_hybrid;
-const Binder binder_hybrid = {.transport = "hybrid", .bind = path_bind_address};
+const Binder binder_hybrid = {.transport = "hybrid", .find = path_find};

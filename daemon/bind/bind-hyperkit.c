@@ -4,4 +4,4 @@
 #include "daemon/bind/path.h"
 
 extern const Binder binder_hyperkit;
-const Binder binder_hyperkit = {.transport = "hyperkit", .bind = path_bind_address};
+const Binder binder_hyperkit = {.transport = "hyperkit", .find = path_find};

@@ -4,4 +4,4 @@
 #include "daemon/bind/path.h"
 
 extern const Binder binder_unix;
-const Binder binder_unix = {.transport = "unix", .bind = path_bind_address};
+const Binder binder_unix = {.transport = "unix", .find = path_find};

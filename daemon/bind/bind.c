@@ -1,71 +1,144 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every bind, change and release goes through here to its transport's file. Keeps nothing. */
+/* Requests with addresses and names become requests with paths and numbers, and these are made together. What names of
+ * users and groups stand for is remembered from one request to the next of an array, and no longer. */
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "daemon/bind/bind.h"
-#include "daemon/bind/path.h"
-#include "daemon/bind/result.h"
-#include "schema/base/fd.h"
+#include "daemon/place/result.h"
+#include "schema/base/cleanup.h"
 #include "schema/base/text.h"
+#include "schema/base/user.h"
 #include "schema/model/records.h"
 
-/* A state that has a reason came without it: there was no memory to write it down. */
-static int result_check(BindResult *result)
+typedef struct Names {
+    const char *user, *group; /* found last; borrowed from a request */
+    uid_t uid;
+    gid_t gid;
+} Names;
+
+/* false: result says so. */
+static bool id_found(int r, const char *kind, const char *name, PlaceResult *result)
 {
-    if (result->state == BIND_LISTENING || result->reason)
-        return 0;
-    bind_result_release(result);
-    return -ENOMEM;
+    if (r == -ESRCH)
+        result_set(result, PLACE_FAILED, ESRCH,
+                   "there is no %s %s on this host; a name or number that there is would be right", kind, name);
+    else if (r < 0)
+        result_set(result, PLACE_WAITING, -r, "the %s %s cannot be looked up: %s", kind, name, strerror(-r));
+    return r == 0;
 }
 
-int bind_listener(const BindRequest *request, BindResult *result)
+static bool find_owner(const BindRequest *request, Names *names, PlaceRequest *place, PlaceResult *result)
+{
+    if (request->mode) {
+        char *end;
+        unsigned long mode = strtoul(request->mode, &end, 8);
+        if (!*request->mode || *end || mode > 0777) {
+            result_set(result, PLACE_FAILED, EINVAL, "%s is no access mode; octal text as 0660 would be right",
+                       request->mode);
+            return false;
+        }
+        place->mode = (mode_t)mode;
+    }
+    if (request->user && !text_equal(request->user, names->user)) {
+        if (!id_found(user_find(request->user, &names->uid, NULL), "user", request->user, result))
+            return false;
+        names->user = request->user;
+    }
+    if (request->group && !text_equal(request->group, names->group)) {
+        if (!id_found(group_find(request->group, &names->gid), "group", request->group, result))
+            return false;
+        names->group = request->group;
+    }
+    if (request->user)
+        place->uid = names->uid;
+    if (request->group)
+        place->gid = names->gid;
+    return true;
+}
+
+static const PlaceRequest nowhere = {.uid = PLACE_NOT_ASKED, .gid = PLACE_NOT_ASKED, .mode = PLACE_NOT_ASKED};
+
+static void take_over(const BindRequest *request, PlaceRequest *place)
+{
+    *place = nowhere;
+    place->type = request->type == SERVICE_SEQPACKET ? SOCK_SEQPACKET
+                  : request->type == SERVICE_DGRAM   ? SOCK_DGRAM
+                                                     : SOCK_STREAM;
+    place->backlog = request->backlog;
+    place->known_holders = request->known_holders;
+    place->known_holder_count = request->known_holder_count;
+    place->device = request->device;
+    place->inode = request->inode;
+}
+
+/* false: result says why not. */
+static bool find_place(const BindRequest *request, Names *names, char **ret_path, PlaceRequest *place,
+                       PlaceResult *result)
 {
     const char *transport = request->address->transport ? request->address->transport->name : "nothing";
 
-    *result = (BindResult){.fd = -1};
+    take_over(request, place);
     for (size_t i = 0; binders[i]; i++)
-        if (strcmp(binders[i]->transport, transport) == 0) {
-            binders[i]->bind(request, result);
-            return result_check(result);
-        }
-    result_set(result, BIND_FAILED, EAFNOSUPPORT, "this host holds no listeners on the transport %s", transport);
-    return result_check(result);
+        if (strcmp(binders[i]->transport, transport) == 0)
+            return binders[i]->find(request, ret_path, place, result) &&
+                   (!place->path || find_owner(request, names, place, result));
+    result_set(result, PLACE_FAILED, EAFNOSUPPORT, "this host holds no listeners on the transport %s", transport);
+    return false;
 }
 
-void bind_result_release(BindResult *result)
+int bind_many(const BindRequest *requests, PlaceResult *results, size_t count)
 {
-    free(result->reason);
-    free(result->watch_path);
-    free(result->holders);
-    free(result->path);
-    fd_close(result->fd);
-    *result = (BindResult){.fd = -1};
-}
+    _cleanup_(freep) PlaceRequest *places = reallocarray(NULL, count + 1, sizeof(*places));
+    _cleanup_(freep) PlaceResult *made = reallocarray(NULL, count + 1, sizeof(*made));
+    _cleanup_(freep) size_t *indices = reallocarray(NULL, count + 1, sizeof(*indices));
+    _cleanup_(freep) char **paths = calloc(count + 1, sizeof(*paths));
+    Names names = {0};
+    size_t found = 0;
 
-int bind_change(const BindRequest *request, int fd, const char *path, BindResult *result)
-{
-    *result = (BindResult){.fd = -1};
-    /* On a socket that listens already, listen(2) sets the backlog and nothing else. */
-    if (request->type != SERVICE_DGRAM && listen(fd, (int)request->backlog) < 0) {
-        result_set(result, BIND_FAILED, errno, "the backlog cannot be set: %s", strerror(errno));
-        return result_check(result);
+    if (!places || !made || !indices || !paths)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        results[i] = (PlaceResult){.fd = -1};
+        if (find_place(&requests[i], &names, &paths[i], &places[found], &results[i]))
+            indices[found++] = i;
     }
-    if (path)
-        path_change(request, fd, path, result);
-    return result_check(result);
+    place_bind_many(places, made, found);
+    for (size_t i = 0; i < found; i++)
+        results[indices[i]] = made[i];
+    for (size_t i = 0; i < count; i++)
+        free(paths[i]);
+    return 0;
 }
 
-void bind_release(int fd_consume, const char *path, uint64_t device, uint64_t inode)
+/* A state that has a reason came without it: there was no memory to write it down. */
+static int result_check(PlaceResult *result)
 {
-    if (path) {
-        /* The file first, while our socket keeps its inode from being given to another: so that the comparison holds,
-         * and nobody finds a path that refuses. Then every copy of the socket is deaf (measured; unix(7) does not say
-         * it). */
-        path_remove(path, device, inode);
-        shutdown(fd_consume, SHUT_RDWR);
-    }
-    fd_close(fd_consume);
+    if (result->state == PLACE_LISTENING || result->reason)
+        return 0;
+    place_result_release(result);
+    return -ENOMEM;
+}
+
+int bind_listener(const BindRequest *request, PlaceResult *result)
+{
+    int r = bind_many(request, result, 1);
+
+    return r < 0 ? r : result_check(result);
+}
+
+int bind_change(const BindRequest *request, int fd, const char *path, PlaceResult *result)
+{
+    PlaceRequest place;
+    Names names = {0};
+
+    *result = (PlaceResult){.fd = -1};
+    take_over(request, &place);
+    place.path = path;
+    if (!path || find_owner(request, &names, &place, result))
+        place_change(&place, fd, result);
+    return result_check(result);
 }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "daemon/log.h"
 #include "daemon/manager/internal.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "daemon/manager/serve.h"
 
 #define CONNECTIONS_MAX 100000

@@ -6,6 +6,7 @@
 #include "daemon/handout/lease.h"
 #include "daemon/manager/manager.h"
 #include "daemon/manager/registry.h"
+#include "daemon/place/place.h"
 
 #define EVENTS_MAX 4096 /* kept for watchers; a power of two */
 #define AUTO_PORT_FIRST 0x10000000u
@@ -171,14 +172,18 @@ void manager_auto_port_range(const Manager *manager, uint32_t *ret_first, uint32
 int manager_plan_service(Manager *manager, Service *service, const PlanWanted *wanted, const ChangeSet *machines_of);
 void manager_plan_close_all(Manager *manager, Service *service);
 void manager_plan_close_machine(Manager *manager, Machine *machine);
-void manager_run_plan(Manager *manager);
-/* The same, from outside of a settling: nothing is bound or let go of for changes that are not committed yet; their
- * settling does it. */
-void manager_run_plan_between(Manager *manager);
 void manager_replace_listener(Manager *manager, Listener *listener);
 /* Out of whichever queue it is in, and no longer told of its folder. */
 void manager_dequeue_listener(Manager *manager, Listener *listener);
 void manager_listener_told(Manager *manager, Listener *listener);
+/* What a try has come to. The listener is in no queue before. */
+void manager_take_result(Manager *manager, Listener *listener, PlaceResult *result);
+void manager_close_listener(Manager *manager, Listener *listener);
+/* run.c */
+void manager_run_plan(Manager *manager);
+/* The same, from outside of a settling: nothing is bound or let go of for changes that are not committed yet; their
+ * settling does it. */
+void manager_run_plan_between(Manager *manager);
 /* retry.c */
 int manager_watch_waiting(Manager *manager);
 /* Watches the folder that a waiting listener waits for, or that a listening one's path is in. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plan at work: listeners are planned when a change is staged, and made, changed and let go of when it has settled. */
+/* The plan at work: listeners are planned when a change is staged, and when it has settled they are made, changed (run.c)
+ * and let go of. */
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/bind/bind.h"
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "daemon/log.h"
 #include "daemon/manager/internal.h"
 
@@ -188,11 +188,11 @@ int manager_plan_service(Manager *manager, Service *service, const PlanWanted *w
 
 /* ---- settling ---- */
 
-static void listener_close(Manager *manager, Listener *listener)
+void manager_close_listener(Manager *manager, Listener *listener)
 {
     uint64_t inode = listener->handed_out && !listener->path ? holders_inode(listener->fd) : 0;
 
-    bind_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
+    place_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
     if (manager->observer.on_listeners && listener->former_service)
         manager->observer.on_listeners(listener->former_service, manager->observer.userdata);
     if (inode > 0)
@@ -268,10 +268,10 @@ static void listener_name_drained(Manager *manager, Listener *listener)
 }
 
 /* What a try has come to. The listener is in no queue before. */
-static void listener_take_result(Manager *manager, Listener *listener, BindResult *result)
+void manager_take_result(Manager *manager, Listener *listener, PlaceResult *result)
 {
     static const ListenerState states[] = {
-        [BIND_LISTENING] = LISTENER_LISTENING, [BIND_WAITING] = LISTENER_WAITING, [BIND_FAILED] = LISTENER_FAILED};
+        [PLACE_LISTENING] = LISTENER_LISTENING, [PLACE_WAITING] = LISTENER_WAITING, [PLACE_FAILED] = LISTENER_FAILED};
     ListenerState before = (ListenerState)listener->state;
     _cleanup_(freep) char *reason_before = listener->reason;
 
@@ -303,73 +303,15 @@ static void listener_take_result(Manager *manager, Listener *listener, BindResul
     }
 }
 
-static int listener_run(Manager *manager, Listener *listener, BindBatch *batch)
-{
-    Address address = {0};
-    const char *reason = NULL, *hint = NULL;
-    BindResult result = {.fd = -1};
-    int r = address_parse(listener->uri, &address, &reason, &hint);
-
-    if (r == 0) {
-        BindRequest request = {
-            .address = &address,
-            .type = listener->type,
-            .backlog = listener->backlog,
-            .user = listener->user,
-            .group = listener->group,
-            .mode = listener->mode,
-            .known_holders = listener->holders,
-            .known_holder_count = listener->holder_count,
-            .device = listener->device,
-            .inode = listener->inode,
-            .batch = batch,
-        };
-        if (listener->fd >= 0)
-            r = bind_change(&request, listener->fd, listener->path, &result);
-        else
-            r = bind_listener(&request, &result);
-    }
-    manager_dequeue_listener(manager, listener);
-    if (r != 0) {
-        result.state = BIND_WAITING;
-        result.reason = strdup(r == -ENOMEM ? "out of memory" : reason ? reason : strerror(-r));
-    }
-    listener_take_result(manager, listener, &result);
-    bind_result_release(&result);
-    address_release(&address);
-    return r;
-}
-
 /* Its path is gone, and with it everybody who could have come: what is held is let go of, and bound anew. */
 void manager_replace_listener(Manager *manager, Listener *listener)
 {
     manager_dequeue_listener(manager, listener);
     listener_stop_watch(listener);
-    bind_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
+    place_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
     free(listener->path);
     listener->path = NULL;
     listener->state = LISTENER_PENDING;
     listener_plan(manager, listener);
     registry_touch(&manager->registry, listener->service);
-}
-
-void manager_run_plan_between(Manager *manager)
-{
-    if (!manager->staged)
-        manager_run_plan(manager);
-}
-
-void manager_run_plan(Manager *manager)
-{
-    Listener *listener;
-
-    while ((listener = TAILQ_FIRST(&manager->closing))) {
-        TAILQ_REMOVE(&manager->closing, listener, queue);
-        listener_close(manager, listener);
-    }
-    BindBatch *batch = TAILQ_EMPTY(&manager->planned) ? NULL : bind_batch_new();
-    while ((listener = TAILQ_FIRST(&manager->planned)))
-        listener_run(manager, listener, batch);
-    bind_batch_free(batch);
-    manager_watch_waiting(manager);
 }

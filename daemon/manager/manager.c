@@ -201,7 +201,7 @@ void manager_stop(Manager *manager)
          service = registry_service_after(service))
         for (Listener *listener = service->listeners; listener; listener = listener->next)
             if (listener->fd >= 0)
-                bind_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
+                place_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
 }
 
 bool manager_has_staged(const Manager *manager)

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "daemon/manager/internal.h"
 
 /* Leases name programs, and a program becomes another by execve(2) without telling anybody: looked at again after this. */

@@ -9,7 +9,7 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "daemon/log.h"
 #include "daemon/manager/internal.h"
 

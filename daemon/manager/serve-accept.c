@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <linux/vm_sockets.h>
 
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "daemon/log.h"
 #include "daemon/manager/serve.h"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "daemon/log.h"
 #include "daemon/manager/serve.h"
 

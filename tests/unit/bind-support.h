@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "daemon/bind/bind.h"
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "schema/base/fd.h"
 #include "schema/base/text.h"
 #include "schema/model/records.h"
@@ -58,7 +58,7 @@ typedef struct Try {
     uint32_t port;
 } Try;
 
-static inline void try_to_bind(const char *path, Try how, BindResult *result)
+static inline void try_to_bind(const char *path, Try how, PlaceResult *result)
 {
     char text[4096];
     Address address = {
@@ -75,22 +75,22 @@ static inline void try_to_bind(const char *path, Try how, BindResult *result)
     snprintf(text, sizeof(text), "%s", path);
     address.path = text;
     assert_int_equal(bind_listener(&request, result), 0);
-    assert_int_equal(result->state == BIND_LISTENING, result->fd >= 0);
-    assert_int_equal(result->state == BIND_LISTENING, !result->reason);
-    assert_int_equal(result->state == BIND_LISTENING, result->path != NULL);
+    assert_int_equal(result->state == PLACE_LISTENING, result->fd >= 0);
+    assert_int_equal(result->state == PLACE_LISTENING, !result->reason);
+    assert_int_equal(result->state == PLACE_LISTENING, result->path != NULL);
 }
 
-static inline void assert_said(const BindResult *result, BindState state, int error, const char *words)
+static inline void assert_said(const PlaceResult *result, PlaceState state, int error, const char *words)
 {
     if (result->state != state || result->error != error || !result->reason || !strstr(result->reason, words))
         fail_msg("state %d, error %d: %s; wanted %d, %d, %s", (int)result->state, result->error,
                  result->reason ? result->reason : "nothing", (int)state, error, words);
 }
 
-static inline void release(BindResult *result)
+static inline void release(PlaceResult *result)
 {
-    bind_release(TAKE_FD(result->fd), result->path, result->device, result->inode);
-    bind_result_release(result);
+    place_release(TAKE_FD(result->fd), result->path, result->device, result->inode);
+    place_result_release(result);
 }
 
 /* 0: connected, and closed again; else the errno. */

@@ -21,41 +21,41 @@
 
 static void test_folders(void **state)
 {
-    BindResult result;
+    PlaceResult result;
     char long_part[300];
 
     try_to_bind(in_folder("not/there/yet/x.sock"), (Try){0}, &result);
-    assert_said(&result, BIND_WAITING, ENOENT, in_folder("not/there/yet is not there"));
+    assert_said(&result, PLACE_WAITING, ENOENT, in_folder("not/there/yet is not there"));
     assert_string_equal(result.watch_path, folder);
-    bind_result_release(&result);
+    place_result_release(&result);
 
     try_to_bind("/no-such-folder-at-all/a/x.sock", (Try){0}, &result);
-    assert_said(&result, BIND_WAITING, ENOENT, "/no-such-folder-at-all/a is not there");
+    assert_said(&result, PLACE_WAITING, ENOENT, "/no-such-folder-at-all/a is not there");
     assert_string_equal(result.watch_path, "/");
-    bind_result_release(&result);
+    place_result_release(&result);
 
     assert_int_equal(close(open(in_folder("file"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
     try_to_bind(in_folder("file/x.sock"), (Try){0}, &result);
-    assert_said(&result, BIND_WAITING, ENOTDIR, "not a folder");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_WAITING, ENOTDIR, "not a folder");
+    place_result_release(&result);
     assert_int_equal(unlink(in_folder("file")), 0);
 
     memset(long_part, 'a', sizeof(long_part));
     long_part[256] = '\0';
     try_to_bind(in_folder(long_part), (Try){0}, &result);
-    assert_said(&result, BIND_FAILED, ENAMETOOLONG, "too long");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_FAILED, ENAMETOOLONG, "too long");
+    place_result_release(&result);
     strcpy(long_part + 256, "/x");
     try_to_bind(in_folder(long_part), (Try){0}, &result);
-    assert_said(&result, BIND_FAILED, ENAMETOOLONG, "too long");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_FAILED, ENAMETOOLONG, "too long");
+    place_result_release(&result);
 
     static const char *const bad[] = {"x.sock", "/tmp/", "/tmp/.", "/tmp/..", ""};
     for (size_t i = 0; i < ELEMENTS_OF(bad); i++) {
         try_to_bind(bad[i], (Try){0}, &result);
-        assert_int_equal(result.state, BIND_FAILED);
+        assert_int_equal(result.state, PLACE_FAILED);
         assert_int_equal(result.error, EINVAL);
-        bind_result_release(&result);
+        place_result_release(&result);
     }
     assert_int_equal(entries_in(folder), 0);
 }
@@ -63,7 +63,7 @@ static void test_folders(void **state)
 /* Symbolic links: root's and our own are followed in folders that are ours, nobody else's, and none elsewhere. */
 static void test_links_in_folders(void **state)
 {
-    BindResult result;
+    PlaceResult result;
 
     assert_int_equal(mkdir(in_folder("real"), 0755), 0);
     assert_int_equal(symlink("real", in_folder("relative")), 0);
@@ -75,40 +75,40 @@ static void test_links_in_folders(void **state)
                                        "real//x.sock"};
     for (size_t i = 0; i < ELEMENTS_OF(good); i++) {
         try_to_bind(in_folder(good[i]), (Try){0}, &result);
-        assert_int_equal(result.state, BIND_LISTENING);
+        assert_int_equal(result.state, PLACE_LISTENING);
         assert_string_equal(result.path, in_folder(good[i]));
         assert_true(is_there(in_folder("real/x.sock")));
         release(&result);
         assert_false(is_there(in_folder("real/x.sock")));
     }
     try_to_bind(in_folder("loop/x.sock"), (Try){0}, &result);
-    assert_said(&result, BIND_FAILED, ELOOP, "symbolic link");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_FAILED, ELOOP, "symbolic link");
+    place_result_release(&result);
     try_to_bind(in_folder("dangling/x.sock"), (Try){0}, &result);
-    assert_said(&result, BIND_WAITING, ENOENT, "nothing is not there");
+    assert_said(&result, PLACE_WAITING, ENOENT, "nothing is not there");
     assert_string_equal(result.watch_path, folder);
-    bind_result_release(&result);
+    place_result_release(&result);
 
     if (geteuid() != 0)
         skip();
     /* Somebody else's link in a folder of ours: as in /tmp. */
     assert_int_equal(lchown(in_folder("relative"), OTHER_UID, OTHER_UID), 0);
     try_to_bind(in_folder("relative/x.sock"), (Try){0}, &result);
-    assert_said(&result, BIND_FAILED, ELOOP, "not followed");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_FAILED, ELOOP, "not followed");
+    place_result_release(&result);
     /* Root's own link in somebody else's folder. */
     assert_int_equal(chown(in_folder("real"), OTHER_UID, OTHER_UID), 0);
     assert_int_equal(symlink("/tmp", in_folder("real/out")), 0);
     try_to_bind(in_folder("real/out/x.sock"), (Try){0}, &result);
-    assert_said(&result, BIND_FAILED, ELOOP, "not followed");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_FAILED, ELOOP, "not followed");
+    place_result_release(&result);
     try_to_bind(in_folder("real/../real/x.sock"), (Try){0}, &result);
-    assert_said(&result, BIND_FAILED, EINVAL, ".. in it");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_FAILED, EINVAL, ".. in it");
+    place_result_release(&result);
     try_to_bind(in_folder("real/a/b/x.sock"), (Try){0}, &result);
-    assert_said(&result, BIND_WAITING, ENOENT, "is not there");
+    assert_said(&result, PLACE_WAITING, ENOENT, "is not there");
     assert_string_equal(result.watch_path, in_folder("real"));
-    bind_result_release(&result);
+    place_result_release(&result);
     assert_int_equal(entries_in(in_folder("real")), 1);
 }
 
@@ -116,7 +116,7 @@ static void test_links_in_folders(void **state)
 static void test_long_paths(void **state)
 {
     char path[1024], name[200];
-    BindResult result;
+    PlaceResult result;
 
     snprintf(path, sizeof(path), "%s", folder);
     for (int i = 0; i < 6; i++) {
@@ -129,7 +129,7 @@ static void test_long_paths(void **state)
     size_t length = strlen(path);
     snprintf(path + length, sizeof(path) - length, "/v.sock");
     try_to_bind(path, (Try){0}, &result);
-    assert_int_equal(result.state, BIND_LISTENING);
+    assert_int_equal(result.state, PLACE_LISTENING);
     assert_true(is_there(path));
     _cleanup_(fd_closep) int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     path[length] = '\0';
@@ -139,9 +139,9 @@ static void test_long_paths(void **state)
     path[length] = '/';
     /* stale at such a path, too */
     fd_close(TAKE_FD(result.fd));
-    bind_result_release(&result);
+    place_result_release(&result);
     try_to_bind(path, (Try){0}, &result);
-    assert_int_equal(result.state, BIND_LISTENING);
+    assert_int_equal(result.state, PLACE_LISTENING);
     path[length] = '\0';
     assert_int_equal(entries_in(path), 1);
     release(&result);
@@ -153,9 +153,9 @@ static void test_long_paths(void **state)
         name[i] = '\0';
         try_to_bind(in_folder(name), (Try){0}, &result);
         if (strlen(in_folder(name)) <= 107 || i <= 80)
-            assert_int_equal(result.state, BIND_LISTENING);
-        else if (result.state != BIND_LISTENING)
-            assert_said(&result, BIND_FAILED, ENAMETOOLONG, "too long for a socket");
+            assert_int_equal(result.state, PLACE_LISTENING);
+        else if (result.state != PLACE_LISTENING)
+            assert_said(&result, PLACE_FAILED, ENAMETOOLONG, "too long for a socket");
         release(&result);
     }
     assert_int_equal(entries_in(folder), 1);
@@ -193,13 +193,13 @@ static void test_swapped_folder(void **state)
         _exit(0);
     }
     while (waitpid(child, &status, WNOHANG) == 0) {
-        BindResult result;
+        PlaceResult result;
         try_to_bind(in_folder("theirs/vm/v.sock"), (Try){0}, &result);
-        if (result.state == BIND_LISTENING)
+        if (result.state == PLACE_LISTENING)
             listening++;
         else
             refused++;
-        assert_true(result.state == BIND_LISTENING || result.error == ELOOP || result.error == ENOENT ||
+        assert_true(result.state == PLACE_LISTENING || result.error == ELOOP || result.error == ENOENT ||
                     result.error == ENOTDIR || result.error == EADDRINUSE);
         release(&result);
         assert_false(is_there(in_folder("outside/v.sock")));
@@ -244,9 +244,9 @@ static void test_swapped_file(void **state)
             }
     }
     for (int i = 0; i < 3000; i++) {
-        BindResult result;
+        PlaceResult result;
         try_to_bind(in_folder("theirs/v.sock"), (Try){.mode = "0666"}, &result);
-        listening += result.state == BIND_LISTENING;
+        listening += result.state == PLACE_LISTENING;
         release(&result);
         assert_int_equal(fstat(victim_fd, &status), 0);
         assert_int_equal(status.st_uid, 0);
@@ -277,55 +277,55 @@ static void as_nobody(int (*what)(void))
 
 static int unprivileged(void)
 {
-    BindResult result;
+    PlaceResult result;
     struct stat status;
 
     /* in its own folder */
     try_to_bind(in_folder("own/x.sock"), (Try){0}, &result);
-    if (result.state != BIND_LISTENING || lstat(result.path, &status) < 0 || status.st_uid != OTHER_UID)
+    if (result.state != PLACE_LISTENING || lstat(result.path, &status) < 0 || status.st_uid != OTHER_UID)
         return 1;
     release(&result);
     /* asked for another owner, by name: that fails; by default, in a folder that it may write to: it goes on with its
      * own */
     try_to_bind(in_folder("own/x.sock"), (Try){.user = "root"}, &result);
-    if (result.state != BIND_FAILED || result.error != EPERM || !strstr(result.reason, "CAP_CHOWN") ||
+    if (result.state != PLACE_FAILED || result.error != EPERM || !strstr(result.reason, "CAP_CHOWN") ||
         is_there(in_folder("own/x.sock")))
         return 2;
-    bind_result_release(&result);
+    place_result_release(&result);
     try_to_bind(in_folder("own/x.sock"), (Try){.group = "adm"}, &result);
-    if (result.state != BIND_FAILED || result.error != EPERM || is_there(in_folder("own/x.sock")))
+    if (result.state != PLACE_FAILED || result.error != EPERM || is_there(in_folder("own/x.sock")))
         return 3;
-    bind_result_release(&result);
+    place_result_release(&result);
     try_to_bind(in_folder("shared/x.sock"), (Try){.mode = "0600"}, &result);
-    if (result.state != BIND_LISTENING || lstat(result.path, &status) < 0 || status.st_uid != OTHER_UID ||
+    if (result.state != PLACE_LISTENING || lstat(result.path, &status) < 0 || status.st_uid != OTHER_UID ||
         (status.st_mode & 07777) != 0600)
         return 4;
     release(&result);
     if (is_there(in_folder("shared/x.sock")))
         return 5;
     try_to_bind(in_folder("shared/x.sock"), (Try){.user = "65534", .group = "65534", .mode = "0666"}, &result);
-    if (result.state != BIND_LISTENING)
+    if (result.state != PLACE_LISTENING)
         return 6;
     release(&result);
     /* where it may not write, and where it may not even look */
     try_to_bind(in_folder("roots/x.sock"), (Try){0}, &result);
-    if (result.state != BIND_FAILED || result.error != EACCES || !strstr(result.reason, "may not write"))
+    if (result.state != PLACE_FAILED || result.error != EACCES || !strstr(result.reason, "may not write"))
         return 7;
-    bind_result_release(&result);
+    place_result_release(&result);
     try_to_bind(in_folder("hidden/x/x.sock"), (Try){0}, &result);
-    if (result.state != BIND_FAILED || result.error != EACCES || !strstr(result.reason, "may not reach"))
+    if (result.state != PLACE_FAILED || result.error != EACCES || !strstr(result.reason, "may not reach"))
         return 8;
-    bind_result_release(&result);
+    place_result_release(&result);
     /* root's stale socket in a folder for all: not ours to remove, and cannot even be asked */
     try_to_bind(in_folder("sticky/x.sock"), (Try){0}, &result);
-    if (result.state != BIND_WAITING || !result.watch_path || !is_there(in_folder("sticky/x.sock")))
+    if (result.state != PLACE_WAITING || !result.watch_path || !is_there(in_folder("sticky/x.sock")))
         return 9;
-    bind_result_release(&result);
+    place_result_release(&result);
     /* the same, asked and found stale */
     try_to_bind(in_folder("sticky/y.sock"), (Try){0}, &result);
-    if (result.state != BIND_WAITING || !strstr(result.reason, "stale") || !is_there(in_folder("sticky/y.sock")))
+    if (result.state != PLACE_WAITING || !strstr(result.reason, "stale") || !is_there(in_folder("sticky/y.sock")))
         return 10;
-    bind_result_release(&result);
+    place_result_release(&result);
     return 0;
 }
 
@@ -350,19 +350,19 @@ static void test_unprivileged(void **state)
 
 static void test_full_and_read_only(void **state)
 {
-    BindResult result;
+    PlaceResult result;
     char options[] = "size=4k,nr_inodes=2,mode=0755";
 
     if (geteuid() != 0 || mount("tmpfs", folder, "tmpfs", 0, options) < 0)
         skip();
     assert_int_equal(close(open(in_folder("file"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
     try_to_bind(in_folder("x.sock"), (Try){0}, &result);
-    assert_said(&result, BIND_WAITING, ENOSPC, "is full");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_WAITING, ENOSPC, "is full");
+    place_result_release(&result);
     assert_int_equal(mount(NULL, folder, NULL, MS_REMOUNT | MS_RDONLY, options), 0);
     try_to_bind(in_folder("x.sock"), (Try){0}, &result);
-    assert_said(&result, BIND_WAITING, EROFS, "read-only");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_WAITING, EROFS, "read-only");
+    place_result_release(&result);
     assert_int_equal(umount(folder), 0);
 }
 

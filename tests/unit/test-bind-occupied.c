@@ -26,13 +26,13 @@ static void test_stale_is_replaced(void **state)
     const char *path = in_folder("x.sock");
 
     for (size_t i = 0; i < ELEMENTS_OF(types) * 2; i++) {
-        BindResult result;
+        PlaceResult result;
         struct sockaddr_un name;
         socklen_t size = sizeof(name);
         fd_close(foreign_socket(path, types[i % 3], i >= 3 && types[i % 3] != SOCK_DGRAM));
         assert_true(is_there(path));
         try_to_bind(path, (Try){0}, &result);
-        assert_int_equal(result.state, BIND_LISTENING);
+        assert_int_equal(result.state, PLACE_LISTENING);
         assert_int_equal(connect_to(path, SOCK_STREAM), 0);
         assert_int_equal(entries_in(folder), 1); /* nothing was left beside it */
         assert_int_equal(getsockname(result.fd, (struct sockaddr *)&name, &size), 0);
@@ -80,10 +80,10 @@ static void test_served_is_left_alone(void **state)
         assert_int_equal(read(ready[0], &byte, 1), 1);
 
         struct stat before, after;
-        BindResult result;
+        PlaceResult result;
         assert_int_equal(lstat(path, &before), 0);
         try_to_bind(path, (Try){0}, &result);
-        assert_said(&result, BIND_WAITING, EADDRINUSE, "is served by");
+        assert_said(&result, PLACE_WAITING, EADDRINUSE, "is served by");
         if (has_unix_diag || table[i].listening) {
             assert_non_null(strstr(result.reason, "by process"));
             assert_non_null(strstr(result.reason, "(test-bind-occup"));
@@ -93,7 +93,7 @@ static void test_served_is_left_alone(void **state)
         assert_string_equal(result.watch_path, folder);
         assert_int_equal(lstat(path, &after), 0);
         assert_int_equal(before.st_ino, after.st_ino);
-        bind_result_release(&result);
+        place_result_release(&result);
 
         int status;
         close(done[1]);
@@ -103,7 +103,7 @@ static void test_served_is_left_alone(void **state)
         close(ready[1]);
         /* It ended and left its file: ours now. */
         try_to_bind(path, (Try){0}, &result);
-        assert_int_equal(result.state, BIND_LISTENING);
+        assert_int_equal(result.state, PLACE_LISTENING);
         release(&result);
     }
 }
@@ -114,7 +114,7 @@ static void test_full_backlog_is_served(void **state)
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     _cleanup_(fd_closep) _unused_ int server = foreign_socket(path, SOCK_STREAM, true);
     int clients[8];
-    BindResult result;
+    PlaceResult result;
 
     strcpy(name.sun_path, path);
     for (size_t i = 0; i < ELEMENTS_OF(clients); i++) {
@@ -124,8 +124,8 @@ static void test_full_backlog_is_served(void **state)
     }
     assert_int_equal(connect_to(path, SOCK_STREAM), EAGAIN);
     try_to_bind(path, (Try){0}, &result);
-    assert_said(&result, BIND_WAITING, EADDRINUSE, "is served by");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_WAITING, EADDRINUSE, "is served by");
+    place_result_release(&result);
     for (size_t i = 0; i < ELEMENTS_OF(clients); i++)
         close(clients[i]);
 }
@@ -133,26 +133,26 @@ static void test_full_backlog_is_served(void **state)
 static void test_other_files_are_left_alone(void **state)
 {
     const char *path = in_folder("x.sock"), *target = in_folder("target");
-    BindResult result;
+    PlaceResult result;
     struct stat status;
 
     assert_int_equal(close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0);
     try_to_bind(path, (Try){0}, &result);
-    assert_said(&result, BIND_WAITING, EADDRINUSE, "a regular file");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_WAITING, EADDRINUSE, "a regular file");
+    place_result_release(&result);
     assert_true(is_there(path));
     assert_int_equal(unlink(path), 0);
 
     assert_int_equal(mkdir(path, 0700), 0);
     try_to_bind(path, (Try){0}, &result);
-    assert_said(&result, BIND_WAITING, EADDRINUSE, "a folder");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_WAITING, EADDRINUSE, "a folder");
+    place_result_release(&result);
     assert_int_equal(rmdir(path), 0);
 
     assert_int_equal(mkfifo(path, 0600), 0);
     try_to_bind(path, (Try){0}, &result);
-    assert_said(&result, BIND_WAITING, EADDRINUSE, "a pipe");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_WAITING, EADDRINUSE, "a pipe");
+    place_result_release(&result);
     assert_int_equal(unlink(path), 0);
 
     /* A link, also to a stale socket, and to nothing. */
@@ -161,8 +161,8 @@ static void test_other_files_are_left_alone(void **state)
             fd_close(foreign_socket(target, SOCK_STREAM, true));
         assert_int_equal(symlink(target, path), 0);
         try_to_bind(path, (Try){0}, &result);
-        assert_said(&result, BIND_WAITING, EADDRINUSE, "a symbolic link");
-        bind_result_release(&result);
+        assert_said(&result, PLACE_WAITING, EADDRINUSE, "a symbolic link");
+        place_result_release(&result);
         assert_int_equal(lstat(path, &status), 0);
         assert_true(S_ISLNK(status.st_mode));
         assert_int_equal(is_there(target), i == 0);
@@ -189,13 +189,13 @@ static void test_two_replace_one(void **state)
             children[c] = fork();
             assert_true(children[c] >= 0);
             if (children[c] == 0) {
-                BindResult result;
+                PlaceResult result;
                 prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing is left behind where a test fails */
                 close(go[1]);
                 if (read(go[0], &byte, 1) != 0)
                     _exit(1);
                 try_to_bind(path, (Try){0}, &result);
-                if (write(out[1], result.state == BIND_LISTENING ? "L" : "W", 1) != 1)
+                if (write(out[1], result.state == PLACE_LISTENING ? "L" : "W", 1) != 1)
                     _exit(2);
                 pause();
             }

@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "daemon/bind/bind.h"
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "schema/base/fd.h"
 #include "schema/model/records.h"
 
@@ -30,15 +30,15 @@ static uint32_t random_port(void)
     return 0x10000000u + port % 0x60000000u;
 }
 
-static void try_to_bind(uint32_t cid, uint32_t port, int type, BindResult *result)
+static void try_to_bind(uint32_t cid, uint32_t port, int type, PlaceResult *result)
 {
     Address address = {.transport = &transport_vsock, .cid = cid, .has_port = true, .port = port};
     BindRequest request = {.address = &address, .type = type, .backlog = 16};
 
     assert_int_equal(bind_listener(&request, result), 0);
-    assert_int_equal(result->state == BIND_LISTENING, result->fd >= 0);
-    assert_int_equal(result->state == BIND_LISTENING, !result->reason);
-    assert_int_equal(result->state == BIND_LISTENING, result->error == 0);
+    assert_int_equal(result->state == PLACE_LISTENING, result->fd >= 0);
+    assert_int_equal(result->state == PLACE_LISTENING, !result->reason);
+    assert_int_equal(result->state == PLACE_LISTENING, result->error == 0);
     assert_null(result->path);
     assert_null(result->watch_path);
 }
@@ -52,7 +52,7 @@ static int option(int fd, int name)
     return value;
 }
 
-static void assert_said(const BindResult *result, BindState state, int error, const char *words)
+static void assert_said(const PlaceResult *result, PlaceState state, int error, const char *words)
 {
     if (result->state != state || result->error != error || !result->reason || !strstr(result->reason, words))
         fail_msg("state %d, error %d: %s; wanted %d, %d, %s", (int)result->state, result->error,
@@ -76,13 +76,13 @@ static void test_listens(void **state)
     static const int kernel_types[] = {SOCK_STREAM, SOCK_SEQPACKET};
 
     for (size_t i = 0; i < ELEMENTS_OF(types); i++) {
-        BindResult result;
+        PlaceResult result;
         struct sockaddr_vm name;
         socklen_t size = sizeof(name);
         uint32_t port = random_port();
 
         try_to_bind(VSOCK_CID_ANY, port, types[i], &result);
-        assert_int_equal(result.state, BIND_LISTENING);
+        assert_int_equal(result.state, PLACE_LISTENING);
         assert_int_equal(option(result.fd, SO_TYPE), kernel_types[i]);
         assert_int_equal(option(result.fd, SO_ACCEPTCONN), 1);
         assert_int_equal(getsockname(result.fd, (struct sockaddr *)&name, &size), 0);
@@ -94,47 +94,47 @@ static void test_listens(void **state)
         /* Another backlog on the same socket; and letting go makes the port free. */
         Address address = {.transport = &transport_vsock, .cid = VSOCK_CID_ANY, .has_port = true, .port = port};
         BindRequest request = {.address = &address, .type = types[i], .backlog = 99};
-        BindResult change;
+        PlaceResult change;
         assert_int_equal(bind_change(&request, result.fd, NULL, &change), 0);
-        assert_int_equal(change.state, BIND_LISTENING);
-        bind_result_release(&change);
-        bind_release(TAKE_FD(result.fd), NULL, 0, 0);
-        bind_result_release(&result);
+        assert_int_equal(change.state, PLACE_LISTENING);
+        place_result_release(&change);
+        place_release(TAKE_FD(result.fd), NULL, 0, 0);
+        place_result_release(&result);
         try_to_bind(VSOCK_CID_ANY, port, types[i], &result);
-        assert_int_equal(result.state, BIND_LISTENING);
-        bind_result_release(&result);
+        assert_int_equal(result.state, PLACE_LISTENING);
+        place_result_release(&result);
     }
 }
 
 /* Where the kernel has datagrams they are bound, and listen is not called; else the words say why not. */
 static void test_datagrams(void **state)
 {
-    BindResult result;
+    PlaceResult result;
     int fd = socket(AF_VSOCK, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     int error = fd < 0 ? errno : 0;
 
     fd_close(fd);
     try_to_bind(VSOCK_CID_ANY, random_port(), SERVICE_DGRAM, &result);
     if (error == 0)
-        assert_int_equal(result.state, BIND_LISTENING);
+        assert_int_equal(result.state, PLACE_LISTENING);
     else
-        assert_said(&result, error == ENODEV ? BIND_WAITING : BIND_FAILED, error, "dgram");
-    bind_result_release(&result);
+        assert_said(&result, error == ENODEV ? PLACE_WAITING : PLACE_FAILED, error, "dgram");
+    place_result_release(&result);
 }
 
 static void test_ports(void **state)
 {
-    BindResult result;
+    PlaceResult result;
 
     try_to_bind(VSOCK_CID_ANY, VMADDR_PORT_ANY, SERVICE_STREAM, &result);
-    assert_said(&result, BIND_FAILED, EINVAL, "any port");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_FAILED, EINVAL, "any port");
+    place_result_release(&result);
 
     Address nothing = {.transport = &transport_vsock, .cid = VSOCK_CID_ANY};
     assert_int_equal(bind_listener(&(BindRequest){.address = &nothing, .type = SERVICE_STREAM, .backlog = 1}, &result),
                      0);
-    assert_said(&result, BIND_FAILED, EINVAL, "no port");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_FAILED, EINVAL, "no port");
+    place_result_release(&result);
 
     /* A GUID of the template has one. */
     uint32_t port = random_port();
@@ -145,7 +145,7 @@ static void test_ports(void **state)
     socklen_t size = sizeof(name);
     assert_int_equal(getsockname(result.fd, (struct sockaddr *)&name, &size), 0);
     assert_int_equal(name.svm_port, port);
-    bind_result_release(&result);
+    place_result_release(&result);
 }
 
 /* Ports below 1024 are for who has CAP_NET_BIND_SERVICE. In a child, as it gives its rights away. */
@@ -156,7 +156,7 @@ static void test_low_port_unprivileged(void **state)
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        BindResult result;
+        PlaceResult result;
         Address address = {.transport = &transport_vsock, .cid = VSOCK_CID_ANY, .has_port = true};
         BindRequest request = {.address = &address, .type = SERVICE_STREAM, .backlog = 1};
         static const uint32_t low[] = {0, 1, 1023};
@@ -164,15 +164,15 @@ static void test_low_port_unprivileged(void **state)
             _exit(1);
         for (size_t i = 0; i < ELEMENTS_OF(low); i++) {
             address.port = low[i];
-            if (bind_listener(&request, &result) < 0 || result.state != BIND_FAILED || result.error != EACCES ||
+            if (bind_listener(&request, &result) < 0 || result.state != PLACE_FAILED || result.error != EACCES ||
                 !strstr(result.reason, "CAP_NET_BIND_SERVICE"))
                 _exit(2);
-            bind_result_release(&result);
+            place_result_release(&result);
         }
         address.port = random_port();
-        if (bind_listener(&request, &result) < 0 || result.state != BIND_LISTENING)
+        if (bind_listener(&request, &result) < 0 || result.state != PLACE_LISTENING)
             _exit(3);
-        bind_result_release(&result);
+        place_result_release(&result);
         _exit(0);
     }
     int status;
@@ -194,12 +194,12 @@ static void test_cids(void **state)
     };
 
     for (size_t i = 0; i < ELEMENTS_OF(table); i++) {
-        BindResult result;
+        PlaceResult result;
         try_to_bind(table[i].cid, random_port(), SERVICE_STREAM, &result);
         /* With the module loaded, CID 1 or 2 is there. */
-        if (i >= 2 || result.state != BIND_LISTENING)
-            assert_said(&result, BIND_WAITING, EADDRNOTAVAIL, table[i].words);
-        bind_result_release(&result);
+        if (i >= 2 || result.state != PLACE_LISTENING)
+            assert_said(&result, PLACE_WAITING, EADDRNOTAVAIL, table[i].words);
+        place_result_release(&result);
     }
 }
 
@@ -207,13 +207,13 @@ static void test_cids(void **state)
  * case. */
 static void test_in_use(void **state)
 {
-    BindResult held, result;
+    PlaceResult held, result;
     int ready[2], done[2];
     char byte;
     uint32_t port = random_port();
 
     try_to_bind(VSOCK_CID_ANY, port, SERVICE_STREAM, &held);
-    assert_int_equal(held.state, BIND_LISTENING);
+    assert_int_equal(held.state, PLACE_LISTENING);
     uint64_t inode = holders_inode(held.fd);
     assert_true(inode > 0);
     assert_int_equal(pipe(ready), 0);
@@ -226,10 +226,10 @@ static void test_in_use(void **state)
     }
     close(done[0]);
     assert_int_equal(read(ready[0], &byte, 1), 1);
-    bind_release(TAKE_FD(held.fd), NULL, 0, 0); /* the child's copy keeps the port */
+    place_release(TAKE_FD(held.fd), NULL, 0, 0); /* the child's copy keeps the port */
 
     try_to_bind(VSOCK_CID_ANY, port, SERVICE_STREAM, &result);
-    assert_said(&result, BIND_WAITING, EADDRINUSE, "is held by");
+    assert_said(&result, PLACE_WAITING, EADDRINUSE, "is held by");
     print_message("%s\n", result.reason);
     if (holders_vsock_inode(port) == 0) {
         assert_int_equal(result.holder_count, 0);
@@ -246,7 +246,7 @@ static void test_in_use(void **state)
     assert_int_equal(count, 1);
     assert_int_equal(pids[0], child);
     free(pids);
-    bind_result_release(&result);
+    place_result_release(&result);
 
     /* Whoever was known to hold it is named again, without looking. */
     Address address = {.transport = &transport_vsock, .cid = VSOCK_CID_ANY, .has_port = true, .port = port};
@@ -260,22 +260,22 @@ static void test_in_use(void **state)
     assert_int_equal(bind_listener(&request, &result), 0);
     assert_int_equal(result.holder_count, 1);
     assert_int_equal(result.holders[0], child);
-    assert_said(&result, BIND_WAITING, EADDRINUSE, "is held by process");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_WAITING, EADDRINUSE, "is held by process");
+    place_result_release(&result);
 
     close(done[1]);
     assert_int_equal(waitpid(child, NULL, 0), child);
     close(ready[0]);
     close(ready[1]);
     try_to_bind(VSOCK_CID_ANY, port, SERVICE_STREAM, &result);
-    assert_int_equal(result.state, BIND_LISTENING);
-    bind_result_release(&result);
+    assert_int_equal(result.state, PLACE_LISTENING);
+    place_result_release(&result);
 }
 
 static void test_no_descriptor(void **state)
 {
     struct rlimit limit, none;
-    BindResult result;
+    PlaceResult result;
 
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     none = limit;
@@ -283,22 +283,22 @@ static void test_no_descriptor(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     try_to_bind(VSOCK_CID_ANY, random_port(), SERVICE_STREAM, &result);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    assert_said(&result, BIND_WAITING, EMFILE, "RLIMIT_NOFILE");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_WAITING, EMFILE, "RLIMIT_NOFILE");
+    place_result_release(&result);
 }
 
 static void test_no_binder(void **state)
 {
-    BindResult result;
+    PlaceResult result;
     Address address = {.transport = &transport_hyperv};
 
     assert_int_equal(bind_listener(&(BindRequest){.address = &address, .type = SERVICE_STREAM}, &result), 0);
-    assert_said(&result, BIND_FAILED, EAFNOSUPPORT, "hyperv");
-    bind_result_release(&result);
+    assert_said(&result, PLACE_FAILED, EAFNOSUPPORT, "hyperv");
+    place_result_release(&result);
     address.transport = NULL;
     assert_int_equal(bind_listener(&(BindRequest){.address = &address, .type = SERVICE_STREAM}, &result), 0);
-    assert_int_equal(result.state, BIND_FAILED);
-    bind_result_release(&result);
+    assert_int_equal(result.state, PLACE_FAILED);
+    place_result_release(&result);
 }
 
 int main(void)

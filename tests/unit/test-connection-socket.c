@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "daemon/handout/connection-socket.h"
 #include "schema/base/fd.h"
 

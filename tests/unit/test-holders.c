@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "schema/base/fd.h"
 
 /* A child that has what we have open, called like this; it waits until it is killed. */

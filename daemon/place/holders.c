@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/fd.h"
 #include "schema/base/text.h"

@@ -21,9 +21,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "daemon/bind/holders.h"
-#include "daemon/bind/occupant.h"
-#include "daemon/bind/result.h"
+#include "daemon/place/holders.h"
+#include "daemon/place/occupant.h"
+#include "daemon/place/result.h"
 #include "schema/base/fd.h"
 
 #ifndef RENAME_NOREPLACE
@@ -72,8 +72,8 @@ static pid_t listener_by_connecting(int file_fd)
     return 0;
 }
 
-static void served(const BindRequest *request, const Place *place, int file_fd, const struct stat *status,
-                   BindResult *result)
+static void served(const PlaceRequest *request, const Site *site, int file_fd, const struct stat *status,
+                   PlaceResult *result)
 {
     _cleanup_(buffer_release) Buffer names = {0};
     uint64_t inode = 0;
@@ -87,14 +87,14 @@ static void served(const BindRequest *request, const Place *place, int file_fd, 
             result->holders[result->holder_count++] = pid;
     }
     if (result_name_holders(result, &names) && !names.failed)
-        result_set(result, BIND_WAITING, EADDRINUSE, "%s is served by %s", place->path, names.data);
+        result_set(result, PLACE_WAITING, EADDRINUSE, "%s is served by %s", site->path, names.data);
     else
-        result_set(result, BIND_WAITING, EADDRINUSE,
-                   "%s is served by a process that hvsockd may not see, or by another service of its own", place->path);
-    result_watch(result, place->folder);
+        result_set(result, PLACE_WAITING, EADDRINUSE,
+                   "%s is served by a process that hvsockd may not see, or by another service of its own", site->path);
+    result_watch(result, site->folder);
 }
 
-static void no_socket(const Place *place, const struct stat *status, BindResult *result)
+static void no_socket(const Site *site, const struct stat *status, PlaceResult *result)
 {
     const char *what = S_ISREG(status->st_mode)    ? "a regular file"
                        : S_ISDIR(status->st_mode)  ? "a folder"
@@ -102,92 +102,92 @@ static void no_socket(const Place *place, const struct stat *status, BindResult 
                        : S_ISFIFO(status->st_mode) ? "a pipe"
                                                    : "a device";
 
-    result_set(result, BIND_WAITING, EADDRINUSE,
-               "%s is %s, and only stale sockets are replaced; remove it, or take another path", place->path, what);
-    result_watch(result, place->folder);
+    result_set(result, PLACE_WAITING, EADDRINUSE,
+               "%s is %s, and only stale sockets are replaced; remove it, or take another path", site->path, what);
+    result_watch(result, site->folder);
 }
 
 /* Beside the name, with a name of its own. */
-static bool aside_name(const Place *place, char name[static PATH_MAX])
+static bool aside_name(const Site *site, char name[static PATH_MAX])
 {
     uint64_t number;
-    size_t folder_bytes = place->name == place->path ? place->folder_length + 1 : 0;
+    size_t folder_bytes = site->name == site->path ? site->folder_length + 1 : 0;
 
     if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != (ssize_t)sizeof(number))
         number = (uint64_t)getpid();
-    int size = snprintf(name, PATH_MAX, "%.*s.hvsockd-stale-%016llx", (int)folder_bytes, place->path,
+    int size = snprintf(name, PATH_MAX, "%.*s.hvsockd-stale-%016llx", (int)folder_bytes, site->path,
                         (unsigned long long)number);
     return size > 0 && size < PATH_MAX;
 }
 
 /* 0: removed, or gone, or another's by now: look again. -errno. */
-static int remove_stale(const Place *place, const struct stat *stale)
+static int remove_stale(const Site *site, const struct stat *stale)
 {
     char aside[PATH_MAX];
     struct stat status;
 
-    if (!aside_name(place, aside))
+    if (!aside_name(site, aside))
         return -ENAMETOOLONG;
-    if (renameat2(place->fd, place->name, place->fd, aside, RENAME_NOREPLACE) < 0) {
+    if (renameat2(site->fd, site->name, site->fd, aside, RENAME_NOREPLACE) < 0) {
         if (errno == ENOENT)
             return 0;
         if (errno != EINVAL && errno != ENOSYS)
             return -errno;
         /* A file system that cannot: then looking and removing are two steps, with nothing between them. */
-        if (fstatat(place->fd, place->name, &status, AT_SYMLINK_NOFOLLOW) < 0 || status.st_dev != stale->st_dev ||
+        if (fstatat(site->fd, site->name, &status, AT_SYMLINK_NOFOLLOW) < 0 || status.st_dev != stale->st_dev ||
             status.st_ino != stale->st_ino)
             return 0;
-        return unlinkat(place->fd, place->name, 0) < 0 && errno != ENOENT ? -errno : 0;
+        return unlinkat(site->fd, site->name, 0) < 0 && errno != ENOENT ? -errno : 0;
     }
-    if (fstatat(place->fd, aside, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+    if (fstatat(site->fd, aside, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         (status.st_dev != stale->st_dev || status.st_ino != stale->st_ino) &&
-        (renameat2(place->fd, aside, place->fd, place->name, RENAME_NOREPLACE) == 0 || errno != EEXIST))
+        (renameat2(site->fd, aside, site->fd, site->name, RENAME_NOREPLACE) == 0 || errno != EEXIST))
         return 0;
-    return unlinkat(place->fd, aside, 0) < 0 && errno != ENOENT ? -errno : 0;
+    return unlinkat(site->fd, aside, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-bool occupant_clear(const BindRequest *request, const Place *place, BindResult *result)
+bool occupant_clear(const PlaceRequest *request, const Site *site, PlaceResult *result)
 {
-    _cleanup_(fd_closep) int file_fd = openat(place->fd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_(fd_closep) int file_fd = openat(site->fd, site->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct stat status;
 
     if (file_fd < 0 && errno == ENOENT)
         return true;
     if (file_fd < 0 || fstat(file_fd, &status) < 0) {
-        place_failed(place, "looked at", errno, result);
+        site_failed(site, "looked at", errno, result);
         return false;
     }
     if (!S_ISSOCK(status.st_mode)) {
-        no_socket(place, &status, result);
+        no_socket(site, &status, result);
         return false;
     }
     int bound = is_bound(file_fd);
     if (bound > 0) {
-        served(request, place, file_fd, &status, result);
+        served(request, site, file_fd, &status, result);
         return false;
     }
     if (bound < 0) {
         if (!result_set_resources(result, -bound)) {
             result_set(
-                result, BIND_WAITING, EADDRINUSE,
+                result, PLACE_WAITING, EADDRINUSE,
                 "%s is a socket of uid %u, and whether somebody serves it cannot be told: %s; remove it if nobody does",
-                place->path, (unsigned)status.st_uid, strerror(-bound));
-            result_watch(result, place->folder);
+                site->path, (unsigned)status.st_uid, strerror(-bound));
+            result_watch(result, site->folder);
         }
         return false;
     }
-    int r = remove_stale(place, &status);
+    int r = remove_stale(site, &status);
     if (r == 0)
         return true;
     if (r == -EPERM || r == -EACCES) {
         result_set(
-            result, BIND_WAITING, -r,
+            result, PLACE_WAITING, -r,
             "%s is a stale socket of uid %u, which uid %u may not remove from %s; remove it, or give the folder to "
             "uid %u",
-            place->path, (unsigned)status.st_uid, (unsigned)geteuid(), place->folder, (unsigned)geteuid());
-        result_watch(result, place->folder);
+            site->path, (unsigned)status.st_uid, (unsigned)geteuid(), site->folder, (unsigned)geteuid());
+        result_watch(result, site->folder);
     } else {
-        place_failed(place, "cleared of a stale socket", -r, result);
+        site_failed(site, "cleared of a stale socket", -r, result);
     }
     return false;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where in the file system a socket goes: a folder that was reached without following anybody's symbolic link but
- * root's or our own, and a name in it. For daemon/bind alone. openat2(2), path_resolution(7).
+ * root's or our own, and a name in it. For daemon/place alone. openat2(2), path_resolution(7).
  *
  * A folder is *ours* when every folder on the way to it, and it itself, belongs to root or to us and can be written to
  * by nobody else (or is sticky, as /tmp, where others cannot touch what is ours). Nobody can swap a part of such a path
@@ -15,11 +15,11 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "daemon/bind/bind.h"
+#include "daemon/place/place.h"
 
-typedef struct Place Place;
+typedef struct Site Site;
 
-struct Place {
+struct Site {
     int fd;           /* the folder, O_PATH; AT_FDCWD where the folder is ours and plain paths do */
     const char *name; /* for the calls that take fd: the last part, or the whole path; it points into path */
     const char *path; /* as it was given */
@@ -31,11 +31,11 @@ struct Place {
 };
 
 /* false: result says why not, and what to watch. path is borrowed. */
-bool place_open(const char *path, Place *ret, BindResult *result);
+bool site_open(const char *path, Site *ret, PlaceResult *result);
 /* One that was opened with another path, for this one. false: that is in another folder. */
-bool place_move(Place *place, const char *path);
-void place_close(Place *place);
+bool site_move(Site *site, const char *path);
+void site_close(Site *site);
 /* Gives a folder that is ours, and is named by path so far, a descriptor too. -errno. */
-int place_hold(Place *place);
+int site_hold(Site *site);
 /* Errors of the calls that make, move or remove something there. */
-void place_failed(const Place *place, const char *what, int error, BindResult *result);
+void site_failed(const Site *site, const char *what, int error, PlaceResult *result);

@@ -5,16 +5,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#include "daemon/bind/holders.h"
-#include "daemon/bind/result.h"
-#include "schema/model/records.h"
+#include "daemon/place/holders.h"
+#include "daemon/place/result.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/process.h"
 
 #define HOLDERS_MAX 64
 #define HOLDERS_NAMED_MAX 4
 
-void result_set(BindResult *result, BindState state, int error, const char *format, ...)
+void result_set(PlaceResult *result, PlaceState state, int error, const char *format, ...)
 {
     va_list arguments;
     char *reason;
@@ -27,40 +27,40 @@ void result_set(BindResult *result, BindState state, int error, const char *form
     va_end(arguments);
 }
 
-void result_listening(BindResult *result, int fd_consume)
+void result_listening(PlaceResult *result, int fd_consume)
 {
-    result->state = BIND_LISTENING;
+    result->state = PLACE_LISTENING;
     result->error = 0;
     result->fd = fd_consume;
 }
 
-bool result_set_resources(BindResult *result, int error)
+bool result_set_resources(PlaceResult *result, int error)
 {
     switch (error) {
     case EMFILE:
-        result_set(result, BIND_WAITING, error,
+        result_set(result, PLACE_WAITING, error,
                    "this process has no file descriptor left; raise LimitNOFILE= (RLIMIT_NOFILE), or hold less");
         return true;
     case ENFILE:
-        result_set(result, BIND_WAITING, error,
+        result_set(result, PLACE_WAITING, error,
                    "the system has no open file left; raise the sysctl fs.file-max, or end what holds so many");
         return true;
     case ENOMEM:
     case ENOBUFS:
-        result_set(result, BIND_WAITING, error, "the kernel has no memory for another socket");
+        result_set(result, PLACE_WAITING, error, "the kernel has no memory for another socket");
         return true;
     default:
         return false;
     }
 }
 
-void result_watch(BindResult *result, const char *folder)
+void result_watch(PlaceResult *result, const char *folder)
 {
     free(result->watch_path);
     result->watch_path = strdup(folder); /* without it there is still the timer */
 }
 
-void result_find_holders(BindResult *result, const BindRequest *request, const uint64_t *inodes, size_t inode_count)
+void result_find_holders(PlaceResult *result, const PlaceRequest *request, const uint64_t *inodes, size_t inode_count)
 {
     char name[PROCESS_NAME_SIZE_BYTES];
 
@@ -76,7 +76,7 @@ void result_find_holders(BindResult *result, const BindRequest *request, const u
         result->holder_count = 0;
 }
 
-bool result_name_holders(const BindResult *result, Buffer *text)
+bool result_name_holders(const PlaceResult *result, Buffer *text)
 {
     size_t count = result->holder_count;
     size_t named = count > HOLDERS_NAMED_MAX ? HOLDERS_NAMED_MAX : count;
@@ -94,11 +94,4 @@ bool result_name_holders(const BindResult *result, Buffer *text)
     if (named < count)
         buffer_printf(text, " and %zu more", count - named);
     return true;
-}
-
-int result_socket_type(const BindRequest *request)
-{
-    return request->type == SERVICE_SEQPACKET ? SOCK_SEQPACKET
-           : request->type == SERVICE_DGRAM   ? SOCK_DGRAM
-                                              : SOCK_STREAM;
 }

@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "daemon/bind/place.h"
-#include "daemon/bind/result.h"
+#include "daemon/place/site.h"
+#include "daemon/place/result.h"
 #include "schema/base/fd.h"
 
 #define LINKS_MAX 40 /* as the kernel's */
@@ -35,12 +35,12 @@ static bool is_ours(const struct stat *status, uid_t us)
 
 /* The nearest folder that is there, above one that is not. It is only watched; what it leads to is looked at anew then.
  */
-static void watch_nearest(const Place *place, BindResult *result)
+static void watch_nearest(const Site *site, PlaceResult *result)
 {
     char path[PATH_MAX];
     struct stat status;
 
-    memcpy(path, place->folder, sizeof(path));
+    memcpy(path, site->folder, sizeof(path));
     do {
         char *slash = strrchr(path, '/');
         if (!slash || slash == path) {
@@ -52,62 +52,62 @@ static void watch_nearest(const Place *place, BindResult *result)
     result_watch(result, path);
 }
 
-static bool folder_failed(const Place *place, int error, BindResult *result)
+static bool folder_failed(const Site *site, int error, PlaceResult *result)
 {
     if (result_set_resources(result, error))
         return false;
     switch (error) {
     case ENOENT:
-        result_set(result, BIND_WAITING, error, "the folder %s is not there", place->folder);
-        watch_nearest(place, result);
+        result_set(result, PLACE_WAITING, error, "the folder %s is not there", site->folder);
+        watch_nearest(site, result);
         break;
     case ENOTDIR:
-        result_set(result, BIND_WAITING, error, "%s, or a part of it, is not a folder", place->folder);
-        watch_nearest(place, result);
+        result_set(result, PLACE_WAITING, error, "%s, or a part of it, is not a folder", site->folder);
+        watch_nearest(site, result);
         break;
     case ELOOP:
         result_set(
-            result, BIND_FAILED, error,
+            result, PLACE_FAILED, error,
             "%s has a symbolic link in it that belongs to neither root nor uid %u, or lies in a folder that others can "
             "write to; such a link is not followed: name the folder itself",
-            place->folder, (unsigned)geteuid());
+            site->folder, (unsigned)geteuid());
         break;
     case EACCES:
     case EPERM:
-        result_set(result, BIND_FAILED, error,
+        result_set(result, PLACE_FAILED, error,
                    "uid %u may not reach the folder %s; it needs search permission (x) on all of it",
-                   (unsigned)geteuid(), place->folder);
+                   (unsigned)geteuid(), site->folder);
         break;
     case ENAMETOOLONG:
-        result_set(result, BIND_FAILED, error, "the path is too long: %u bytes at most, 255 a part", PATH_MAX - 1);
+        result_set(result, PLACE_FAILED, error, "the path is too long: %u bytes at most, 255 a part", PATH_MAX - 1);
         break;
     case ENOSYS:
-        result_set(result, BIND_FAILED, error,
-                   "the folder %s is not root's, which needs openat2(2), Linux 5.6 or later", place->folder);
+        result_set(result, PLACE_FAILED, error,
+                   "the folder %s is not root's, which needs openat2(2), Linux 5.6 or later", site->folder);
         break;
     default:
-        result_set(result, BIND_FAILED, error, "the folder %s cannot be opened: %s", place->folder, strerror(error));
+        result_set(result, PLACE_FAILED, error, "the folder %s cannot be opened: %s", site->folder, strerror(error));
     }
     return false;
 }
 
-static bool folder_append(Place *place, const char *part, size_t part_length)
+static bool folder_append(Site *site, const char *part, size_t part_length)
 {
-    size_t length = strlen(place->folder);
+    size_t length = strlen(site->folder);
 
-    if (length + 1 + part_length >= sizeof(place->folder))
+    if (length + 1 + part_length >= sizeof(site->folder))
         return false;
-    place->folder[length] = '/';
-    memcpy(place->folder + length + 1, part, part_length);
-    place->folder[length + 1 + part_length] = '\0';
+    site->folder[length] = '/';
+    memcpy(site->folder + length + 1, part, part_length);
+    site->folder[length + 1 + part_length] = '\0';
     return true;
 }
 
 /* What is not walked yet, too: for the message, or for openat2. */
-static bool folder_complete(Place *place, const char *rest)
+static bool folder_complete(Site *site, const char *rest)
 {
     rest += strspn(rest, "/");
-    return !*rest || folder_append(place, rest, strlen(rest));
+    return !*rest || folder_append(site, rest, strlen(rest));
 }
 
 static bool has_parent_part(const char *path)
@@ -122,37 +122,37 @@ static bool has_parent_part(const char *path)
 }
 
 /* From here on it is somebody else's: in one call, without any link. `..` would lead out of what was looked at. */
-static bool open_rest(Place *place, const char *rest, BindResult *result)
+static bool open_rest(Site *site, const char *rest, PlaceResult *result)
 {
     struct stat status;
 
-    if (!folder_complete(place, rest))
-        return folder_failed(place, ENAMETOOLONG, result);
+    if (!folder_complete(site, rest))
+        return folder_failed(site, ENAMETOOLONG, result);
     if (has_parent_part(rest)) {
         result_set(
-            result, BIND_FAILED, EINVAL,
+            result, PLACE_FAILED, EINVAL,
             "%s has .. in it below a folder that is neither root's nor that of uid %u; write the path without it",
-            place->folder, (unsigned)geteuid());
+            site->folder, (unsigned)geteuid());
         return false;
     }
-    place->fd = open_without_links(*place->folder ? place->folder : "/");
-    if (place->fd < 0)
-        return folder_failed(place, -place->fd, result);
-    if (fstat(place->fd, &status) < 0)
-        return folder_failed(place, errno, result);
-    place->uid = status.st_uid;
-    place->gid = status.st_gid;
-    place->is_ours = false;
-    place->name = place->path + place->folder_length + 1;
+    site->fd = open_without_links(*site->folder ? site->folder : "/");
+    if (site->fd < 0)
+        return folder_failed(site, -site->fd, result);
+    if (fstat(site->fd, &status) < 0)
+        return folder_failed(site, errno, result);
+    site->uid = status.st_uid;
+    site->gid = status.st_gid;
+    site->is_ours = false;
+    site->name = site->path + site->folder_length + 1;
     return true;
 }
 
 /* A link that is root's or ours, in a folder that is ours: its text takes its place before what is not walked yet. */
-static int follow_link(Place *place, size_t parent_length, char text[static PATH_MAX], const char **rest)
+static int follow_link(Site *site, size_t parent_length, char text[static PATH_MAX], const char **rest)
 {
     char target[PATH_MAX];
     size_t rest_length = strlen(*rest);
-    ssize_t size = readlink(place->folder, target, sizeof(target));
+    ssize_t size = readlink(site->folder, target, sizeof(target));
 
     if (size < 0)
         return -errno;
@@ -161,64 +161,64 @@ static int follow_link(Place *place, size_t parent_length, char text[static PATH
     memmove(text + size, *rest, rest_length + 1); /* begins with a slash, or is empty */
     memcpy(text, target, (size_t)size);
     *rest = text;
-    place->folder[*target == '/' ? 0 : parent_length] = '\0';
+    site->folder[*target == '/' ? 0 : parent_length] = '\0';
     return 0;
 }
 
-static int look(const Place *place, struct stat *status)
+static int look(const Site *site, struct stat *status)
 {
-    return lstat(*place->folder ? place->folder : "/", status) < 0 ? -errno : 0;
+    return lstat(*site->folder ? site->folder : "/", status) < 0 ? -errno : 0;
 }
 
-/* Walks from the root on, part by part. What place->folder holds was walked, and is ours; rest is what is not walked
+/* Walks from the root on, part by part. What site->folder holds was walked, and is ours; rest is what is not walked
  * yet. */
-static bool walk(Place *place, char text[static PATH_MAX], BindResult *result)
+static bool walk(Site *site, char text[static PATH_MAX], PlaceResult *result)
 {
     const char *rest = text;
     struct stat status;
     unsigned links = 0;
     uid_t us = geteuid();
 
-    int r = look(place, &status);
+    int r = look(site, &status);
     while (r == 0 && is_ours(&status, us)) {
-        place->uid = status.st_uid;
-        place->gid = status.st_gid;
+        site->uid = status.st_uid;
+        site->gid = status.st_gid;
         rest += strspn(rest, "/");
         const char *part = rest;
-        size_t part_length = strcspn(rest, "/"), parent_length = strlen(place->folder);
+        size_t part_length = strcspn(rest, "/"), parent_length = strlen(site->folder);
         rest += part_length;
         if (part_length == 0) {
-            place->is_ours = true;
-            place->fd = AT_FDCWD;
-            place->name = place->path;
+            site->is_ours = true;
+            site->fd = AT_FDCWD;
+            site->name = site->path;
             return true;
         }
         if (part_length == 1 && part[0] == '.')
             continue;
         if (part_length == 2 && part[0] == '.' && part[1] == '.') {
-            char *slash = strrchr(place->folder, '/');
+            char *slash = strrchr(site->folder, '/');
             if (slash)
                 *slash = '\0';
-        } else if (!folder_append(place, part, part_length)) {
-            return folder_failed(place, ENAMETOOLONG, result);
+        } else if (!folder_append(site, part, part_length)) {
+            return folder_failed(site, ENAMETOOLONG, result);
         }
-        r = look(place, &status);
+        r = look(site, &status);
         if (r == 0 && S_ISLNK(status.st_mode)) {
             r = (status.st_uid != 0 && status.st_uid != us) || ++links > LINKS_MAX
                     ? -ELOOP
-                    : follow_link(place, parent_length, text, &rest);
+                    : follow_link(site, parent_length, text, &rest);
             if (r == 0)
-                r = look(place, &status);
+                r = look(site, &status);
         } else if (r == 0 && !S_ISDIR(status.st_mode)) {
             r = -ENOTDIR;
         }
     }
     if (r == 0)
-        return open_rest(place, rest, result);
-    return folder_failed(place, folder_complete(place, rest) ? -r : ENAMETOOLONG, result);
+        return open_rest(site, rest, result);
+    return folder_failed(site, folder_complete(site, rest) ? -r : ENAMETOOLONG, result);
 }
 
-bool place_open(const char *path, Place *ret, BindResult *result)
+bool site_open(const char *path, Site *ret, PlaceResult *result)
 {
     char rest[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -228,7 +228,7 @@ bool place_open(const char *path, Place *ret, BindResult *result)
     ret->path = path;
     ret->folder[0] = '\0';
     if (path[0] != '/' || !slash[1] || strcmp(slash, "/.") == 0 || strcmp(slash, "/..") == 0) {
-        result_set(result, BIND_FAILED, EINVAL, "%s is no absolute path that ends with the socket's name", path);
+        result_set(result, PLACE_FAILED, EINVAL, "%s is no absolute path that ends with the socket's name", path);
         return false;
     }
     if (size_bytes > sizeof(rest))
@@ -238,76 +238,76 @@ bool place_open(const char *path, Place *ret, BindResult *result)
     rest[ret->folder_length] = '\0';
     if (walk(ret, rest, result))
         return true;
-    place_close(ret);
+    site_close(ret);
     return false;
 }
 
-bool place_move(Place *place, const char *path)
+bool site_move(Site *site, const char *path)
 {
-    size_t length = place->folder_length;
+    size_t length = site->folder_length;
 
-    if (strncmp(path, place->path, length + 1) != 0 || !path[length + 1] || strchr(path + length + 1, '/') ||
+    if (strncmp(path, site->path, length + 1) != 0 || !path[length + 1] || strchr(path + length + 1, '/') ||
         strcmp(path + length, "/.") == 0 || strcmp(path + length, "/..") == 0)
         return false;
-    place->path = path;
-    place->name = place->fd == AT_FDCWD ? path : path + length + 1;
+    site->path = path;
+    site->name = site->fd == AT_FDCWD ? path : path + length + 1;
     return true;
 }
 
-void place_close(Place *place)
+void site_close(Site *site)
 {
-    if (place->fd >= 0)
-        place->fd = fd_close(place->fd);
+    if (site->fd >= 0)
+        site->fd = fd_close(site->fd);
 }
 
-int place_hold(Place *place)
+int site_hold(Site *site)
 {
-    if (place->fd >= 0)
+    if (site->fd >= 0)
         return 0;
-    int fd = open_without_links(*place->folder ? place->folder : "/");
+    int fd = open_without_links(*site->folder ? site->folder : "/");
     if (fd < 0)
         return fd;
-    place->fd = fd;
-    place->name = place->path + place->folder_length + 1;
+    site->fd = fd;
+    site->name = site->path + site->folder_length + 1;
     return 0;
 }
 
-void place_failed(const Place *place, const char *what, int error, BindResult *result)
+void site_failed(const Site *site, const char *what, int error, PlaceResult *result)
 {
     if (result_set_resources(result, error))
         return;
     switch (error) {
     case ENOENT: /* removed since we opened it */
-        result_set(result, BIND_WAITING, error, "the folder %s is not there any more", place->folder);
-        watch_nearest(place, result);
+        result_set(result, PLACE_WAITING, error, "the folder %s is not there any more", site->folder);
+        watch_nearest(site, result);
         break;
     case ENOSPC:
     case EDQUOT:
-        result_set(result, BIND_WAITING, error, "%s cannot be %s: the file system of %s is full (or its quota)",
-                   place->path, what, place->folder);
+        result_set(result, PLACE_WAITING, error, "%s cannot be %s: the file system of %s is full (or its quota)",
+                   site->path, what, site->folder);
         break;
     case EROFS: /* nobody tells when it can be written to again: looked for by time */
-        result_set(result, BIND_WAITING, error,
-                   "%s cannot be %s: the file system of %s is read-only; a path on another would do", place->path, what,
-                   place->folder);
+        result_set(result, PLACE_WAITING, error,
+                   "%s cannot be %s: the file system of %s is read-only; a path on another would do", site->path, what,
+                   site->folder);
         break;
     case EACCES:
     case EPERM:
         result_set(
-            result, BIND_FAILED, error,
+            result, PLACE_FAILED, error,
             "%s cannot be %s: uid %u may not write to the folder %s (of uid %u, gid %u), or it is immutable, or a "
             "security module forbids it",
-            place->path, what, (unsigned)geteuid(), place->folder, (unsigned)place->uid, (unsigned)place->gid);
+            site->path, what, (unsigned)geteuid(), site->folder, (unsigned)site->uid, (unsigned)site->gid);
         break;
     case ENAMETOOLONG:
-        result_set(result, BIND_FAILED, error, "%s cannot be %s: its last part is too long", place->path, what);
+        result_set(result, PLACE_FAILED, error, "%s cannot be %s: its last part is too long", site->path, what);
         break;
     case ELOOP:
     case ENOTDIR:
-        result_set(result, BIND_WAITING, error, "the folder %s was replaced while the socket was made", place->folder);
-        watch_nearest(place, result);
+        result_set(result, PLACE_WAITING, error, "the folder %s was replaced while the socket was made", site->folder);
+        watch_nearest(site, result);
         break;
     default:
-        result_set(result, BIND_FAILED, error, "%s cannot be %s: %s", place->path, what, strerror(error));
+        result_set(result, PLACE_FAILED, error, "%s cannot be %s: %s", site->path, what, strerror(error));
     }
 }

@@ -13,7 +13,7 @@
 #include <linux/vm_sockets.h>
 #include <linux/vm_sockets_diag.h>
 
-#include "daemon/bind/holders.h"
+#include "daemon/place/holders.h"
 #include "schema/base/fd.h"
 
 #define STATE_LISTEN 10 /* TCP_LISTEN, which all families use; netinet/tcp.h */

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run of the plan: what changes have planned is bound, changed and let go of, many at once. Lives for one call. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/bind/bind.h"
+#include "daemon/manager/internal.h"
+
+/* So many at once share what costs: a folder, a question to the keeper. Not more, so that a start with very many goes on
+ * while the first of them are told. */
+#define RUN_MAX 250
+
+typedef struct Run {
+    size_t count, capacity;
+    Listener **listeners;
+    BindRequest *requests;
+    Address *addresses;
+    PlaceResult *results;
+} Run;
+
+static void run_free(Run *run)
+{
+    free(run->listeners);
+    free(run->requests);
+    free(run->addresses);
+    free(run->results);
+}
+
+static int run_new(size_t capacity, Run *ret)
+{
+    Run run = {
+        .capacity = capacity,
+        .listeners = reallocarray(NULL, capacity, sizeof(*run.listeners)),
+        .requests = reallocarray(NULL, capacity, sizeof(*run.requests)),
+        .addresses = reallocarray(NULL, capacity, sizeof(*run.addresses)),
+        .results = reallocarray(NULL, capacity, sizeof(*run.results)),
+    };
+
+    if (!run.listeners || !run.requests || !run.addresses || !run.results) {
+        run_free(&run);
+        return -ENOMEM;
+    }
+    *ret = run;
+    return 0;
+}
+
+static void listener_failed(Manager *manager, Listener *listener, const char *reason)
+{
+    PlaceResult result = {.fd = -1, .state = PLACE_WAITING, .reason = strdup(reason)};
+
+    manager_take_result(manager, listener, &result);
+    place_result_release(&result);
+}
+
+/* The listener is in no queue. What is there already is changed at once; what is to be bound waits in the run. */
+static void run_add(Run *run, Manager *manager, Listener *listener)
+{
+    Address *address = &run->addresses[run->count];
+    BindRequest *request = &run->requests[run->count];
+    const char *reason = NULL, *hint = NULL;
+    int r = address_parse(listener->uri, address, &reason, &hint);
+
+    if (r != 0) {
+        listener_failed(manager, listener, r == -ENOMEM ? "out of memory" : reason ? reason : strerror(-r));
+        return;
+    }
+    *request = (BindRequest){
+        .address = address,
+        .type = listener->type,
+        .backlog = listener->backlog,
+        .user = listener->user,
+        .group = listener->group,
+        .mode = listener->mode,
+        .known_holders = listener->holders,
+        .known_holder_count = listener->holder_count,
+        .device = listener->device,
+        .inode = listener->inode,
+    };
+    if (listener->fd < 0) {
+        run->listeners[run->count++] = listener;
+        return;
+    }
+    PlaceResult result = {.fd = -1};
+    if (bind_change(request, listener->fd, listener->path, &result) < 0) {
+        listener_failed(manager, listener, "out of memory");
+    } else {
+        manager_take_result(manager, listener, &result);
+        place_result_release(&result);
+    }
+    address_release(address);
+}
+
+static void run_bind(Run *run, Manager *manager)
+{
+    int r = bind_many(run->requests, run->results, run->count);
+
+    for (size_t i = 0; i < run->count; i++) {
+        PlaceResult *result = &run->results[i];
+        if (r < 0 || (result->state != PLACE_LISTENING && !result->reason)) {
+            listener_failed(manager, run->listeners[i], "out of memory");
+        } else {
+            manager_take_result(manager, run->listeners[i], result);
+        }
+        if (r == 0)
+            place_result_release(result);
+        address_release(&run->addresses[i]);
+    }
+    run->count = 0;
+}
+
+static int run_planned(Manager *manager)
+{
+    Listener *listener;
+    size_t count = 0;
+    Run run;
+
+    TAILQ_FOREACH(listener, &manager->planned, queue)
+        if (++count == RUN_MAX)
+            break;
+    int r = run_new(count, &run);
+    if (r < 0)
+        return r;
+    while (!TAILQ_EMPTY(&manager->planned)) {
+        while (run.count < run.capacity && (listener = TAILQ_FIRST(&manager->planned))) {
+            manager_dequeue_listener(manager, listener);
+            run_add(&run, manager, listener);
+        }
+        run_bind(&run, manager);
+    }
+    run_free(&run);
+    return 0;
+}
+
+void manager_run_plan(Manager *manager)
+{
+    Listener *listener;
+
+    while ((listener = TAILQ_FIRST(&manager->closing))) {
+        TAILQ_REMOVE(&manager->closing, listener, queue);
+        manager_close_listener(manager, listener);
+    }
+    if (!TAILQ_EMPTY(&manager->planned) && run_planned(manager) < 0)
+        while ((listener = TAILQ_FIRST(&manager->planned))) {
+            manager_dequeue_listener(manager, listener);
+            listener_failed(manager, listener, "out of memory");
+        }
+    manager_watch_waiting(manager);
+}
+
+void manager_run_plan_between(Manager *manager)
+{
+    if (!manager->staged)
+        manager_run_plan(manager);
+}

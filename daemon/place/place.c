@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every bind, change and release goes through here. Keeps nothing. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "daemon/place/batch.h"
+#include "daemon/place/path.h"
+#include "daemon/place/place.h"
+#include "daemon/place/result.h"
+#include "daemon/place/vsock.h"
+#include "schema/base/fd.h"
+
+void place_bind_many(const PlaceRequest *requests, PlaceResult *results, size_t count)
+{
+    Batch batch;
+
+    batch_begin(&batch);
+    for (size_t i = 0; i < count; i++) {
+        results[i] = (PlaceResult){.fd = -1};
+        if (requests[i].path)
+            path_bind(&requests[i], &batch, &results[i]);
+        else
+            vsock_bind(&requests[i], &results[i]);
+    }
+    batch_end(&batch);
+}
+
+void place_bind(const PlaceRequest *request, PlaceResult *result)
+{
+    place_bind_many(request, result, 1);
+}
+
+void place_result_release(PlaceResult *result)
+{
+    free(result->reason);
+    free(result->watch_path);
+    free(result->holders);
+    free(result->path);
+    fd_close(result->fd);
+    *result = (PlaceResult){.fd = -1};
+}
+
+void place_change(const PlaceRequest *request, int fd, PlaceResult *result)
+{
+    *result = (PlaceResult){.fd = -1};
+    /* On a socket that listens already, listen(2) sets the backlog and nothing else. */
+    if (request->type != SOCK_DGRAM && listen(fd, (int)request->backlog) < 0)
+        result_set(result, PLACE_FAILED, errno, "the backlog cannot be set: %s", strerror(errno));
+    else if (request->path)
+        path_change(request, fd, result);
+}
+
+void place_release(int fd_consume, const char *path, uint64_t device, uint64_t inode)
+{
+    if (path) {
+        /* The file first, while our socket keeps its inode from being given to another: so that the comparison holds,
+         * and nobody finds a path that refuses. Then every copy of the socket is deaf (measured; unix(7) does not say
+         * it). */
+        path_remove(path, device, inode);
+        shutdown(fd_consume, SHUT_RDWR);
+    }
+    fd_close(fd_consume);
+}
