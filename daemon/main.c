@@ -334,18 +334,38 @@ static int daemon_make(Daemon *daemon)
     return server_new(daemon->event, daemon->manager, &server_options, &daemon->server);
 }
 
+/* Is that how a socket for our own clients is called: by our .socket unit, by a unit that gives it no name, or not at all? */
+static bool is_api_name(const char *name)
+{
+    return text_equal(name, "varlink") || text_equal(name, "hvsockd.socket") || text_equal(name, "unknown");
+}
+
+/* What was passed to us: sockets for our own clients, and listeners of services. */
+static int daemon_adopt(Daemon *daemon)
+{
+    _cleanup_(text_list_freep) TextList names = NULL;
+    int count = sd_listen_fds_with_names(false, &names), r = 0;
+
+    if (count < 0)
+        log_warning("LISTEN_FDS and LISTEN_FDNAMES do not go together: %s", strerror(-count));
+    sd_listen_fds(true); /* no child is to see them */
+    for (int i = 0; i < count && r >= 0; i++) {
+        int fd = SD_LISTEN_FDS_START + i;
+        if (!is_api_name(names[i]))
+            r = manager_adopt_consume(daemon->manager, names[i], fd);
+        else if (server_adopt_consume(daemon->server, fd) < 0)
+            log_warning("descriptor %d of LISTEN_FDS (%s) is no listening unix stream socket; it is closed", fd, names[i]);
+    }
+    return r;
+}
+
 /* The socket is there before boot's plan has run: who connects meanwhile waits, and is not refused. */
 static int daemon_open(Daemon *daemon)
 {
-    int count = sd_listen_fds(true);
-
-    for (int i = 0; i < count; i++) {
-        int r = server_adopt_consume(daemon->server, SD_LISTEN_FDS_START + i);
-        if (r < 0)
-            log_warning("descriptor %d of LISTEN_FDS is no listening unix stream socket; it is left alone",
-                        SD_LISTEN_FDS_START + i);
-    }
-    int r = server_listen(daemon->server);
+    int r = daemon_adopt(daemon);
+    if (r < 0)
+        return r;
+    r = server_listen(daemon->server);
     if (r == -EADDRINUSE)
         log_error("%s/" SERVER_INTERFACE ": another program serves this path, or it is no socket; end that program, or "
                   "choose another folder with --runtime", arg_runtime);

@@ -42,6 +42,8 @@ struct Manager {
     uint64_t started_at_us;
 
     bool booting; /* boot's plan has not run yet */
+    struct Passed *passed; /* until then: listeners that were passed to us; adopt.c */
+    size_t passed_count;
     bool staged;
     char *lost;                      /* why what was staged in this turn is lost; told when it settles */
     struct ListenerQueue planned;    /* to be bound or changed when the changes settle */
@@ -200,6 +202,13 @@ int manager_load(Manager *manager);
 /* Everything staged is thrown away: memory is made anew from the store, and takes over what is held. */
 int manager_rebuild(Manager *manager);
 int manager_set_settings(Manager *manager, Settings *settings_consume);
+
+/* adopt.c */
+/* What was passed, held against what is planned: what is wrong is told and closed. -ENOMEM. */
+int manager_adopt_check(Manager *manager);
+/* The socket that was passed for this listener, which is the listener's from then on; -1: none was. */
+int manager_adopt_take(Manager *manager, Listener *listener);
+void manager_adopt_end(Manager *manager);
 
 /* ephemeral.c */
 int manager_watch_process(Manager *manager, pid_t pid, uint64_t *start_time_ticks, Service *service, Machine *machine);

@@ -190,7 +190,7 @@ int manager_plan_service(Manager *manager, Service *service, const PlanWanted *w
 
 void manager_close_listener(Manager *manager, Listener *listener)
 {
-    uint64_t inode = listener->handed_out && !listener->path ? holders_inode(listener->fd) : 0;
+    uint64_t inode = (listener->handed_out || listener->adopted) && !listener->path ? holders_inode(listener->fd) : 0;
 
     place_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
     if (manager->observer.on_listeners && listener->former_service)
@@ -206,8 +206,10 @@ void manager_close_listener(Manager *manager, Listener *listener)
     TAILQ_INSERT_TAIL(&manager->draining, listener, queue);
     manager_event(manager, "draining", listener->former_service, listener->machine,
                   "%s is closed here, and still held by process %d", listener->uri, (int)listener->holders[0]);
-    log_notice("%s: %s is closed here, and still held by process %d; end it to free the address",
-               listener->former_service ? listener->former_service : "?", listener->uri, (int)listener->holders[0]);
+    log_notice("%s: %s is closed here, and still held by process %d%s",
+               listener->former_service ? listener->former_service : "?", listener->uri, (int)listener->holders[0],
+               listener->adopted ? ", which passed it at the start; stop the unit of that to free the address"
+                                 : "; end it to free the address");
 }
 
 /* Told when it is news: at the start nobody watches yet, and what listens as it should is none. */
@@ -260,8 +262,11 @@ static void listener_name_drained(Manager *manager, Listener *listener)
     listener->holder_count = drained->holder_count;
     process_name(holders[0], program, sizeof(program));
     char *reason = NULL;
-    if (asprintf(&reason, "%s is still held by process %d (%s), which took it from %s; end that to free it", listener->uri,
-                 (int)holders[0], program, drained->former_service ? drained->former_service : "a service that is gone") >= 0) {
+    if (asprintf(&reason, drained->adopted ? "%s is still held by process %d (%s), which passed it for %s at the start; stop its "
+                                             "unit to free it, or restart hvsockd to have it passed again"
+                                           : "%s is still held by process %d (%s), which took it from %s; end that to free it",
+                 listener->uri, (int)holders[0], program,
+                 drained->former_service ? drained->former_service : "a service that is gone") >= 0) {
         free(listener->reason);
         listener->reason = reason;
     }
@@ -311,6 +316,7 @@ void manager_replace_listener(Manager *manager, Listener *listener)
     place_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
     free(listener->path);
     listener->path = NULL;
+    listener->adopted = false;
     listener->state = LISTENER_PENDING;
     listener_plan(manager, listener);
     registry_touch(&manager->registry, listener->service);

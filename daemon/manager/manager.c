@@ -51,6 +51,7 @@ void manager_free(Manager *manager)
 {
     if (!manager)
         return;
+    manager_adopt_end(manager);
     manager_retry_release(manager);
     manager_serve_free(manager);
     leases_free(manager->leases);
@@ -184,12 +185,16 @@ int manager_start(Manager *manager)
     failure_release(&failure);
     if (r < 0)
         return r;
+    r = manager_adopt_check(manager);
+    if (r < 0)
+        return r;
     r = manager_settle(manager, &failure);
     failure_release(&failure);
     if (r < 0)
         return r;
     if (r > 0)
         manager_run_plan(manager);
+    manager_adopt_end(manager);
     manager->booting = false;
     log_info("services: %zu, machines: %zu", manager->registry.service_count, manager->registry.machine_count);
     return 0;

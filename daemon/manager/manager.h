@@ -62,6 +62,9 @@ void manager_free(Manager *manager);
 DEFINE_CLEANUP(Manager *, manager_free)
 void manager_observe(Manager *manager, const ManagerObserver *observer);
 
+/* A socket that was passed to us at our start under a service's name, or NAME@MACHINE: before manager_start, which makes it that
+ * service's listener, or tells why not and closes it. -ENOMEM. */
+int manager_adopt_consume(Manager *manager, const char *name, int fd);
 /* Opens the store, loads files, plans and binds: boot's plan. 0; a positive answer: cannot start (it was logged). -errno. */
 int manager_start(Manager *manager);
 /* Lets go of every listener and removes our paths (SIGTERM in a private folder). */

@@ -74,7 +74,7 @@ struct Listener {
     bool wildcard;
     bool planned;    /* in the manager's queue of what is to be bound or changed */
     bool handed_out; /* somebody may hold a copy */
-    bool adopted;    /* passed to us already bound */
+    bool adopted;    /* passed to us at the start: who did holds it too */
     int accept_fd;   /* the epoll(7) that it is watched in for connections (serve.h); -1: not watched */
 };
 

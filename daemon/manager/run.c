@@ -54,14 +54,28 @@ static void listener_failed(Manager *manager, Listener *listener, const char *re
     place_result_release(&result);
 }
 
+/* What was passed to us at the start is as who passed it wants it: nothing is bound, and nothing changed. */
+static bool run_adopted(Manager *manager, Listener *listener)
+{
+    PlaceResult result = {.state = PLACE_LISTENING, .fd = listener->fd < 0 ? manager_adopt_take(manager, listener) : -1};
+
+    if (!listener->adopted)
+        return false;
+    manager_take_result(manager, listener, &result);
+    place_result_release(&result);
+    return true;
+}
+
 /* The listener is in no queue. What is there already is changed at once; what is to be bound waits in the run. */
 static void run_add(Run *run, Manager *manager, Listener *listener)
 {
     Address *address = &run->addresses[run->count];
     BindRequest *request = &run->requests[run->count];
     const char *reason = NULL, *hint = NULL;
-    int r = address_parse(listener->uri, address, &reason, &hint);
 
+    if (run_adopted(manager, listener))
+        return;
+    int r = address_parse(listener->uri, address, &reason, &hint);
     if (r != 0) {
         listener_failed(manager, listener, r == -ENOMEM ? "out of memory" : reason ? reason : strerror(-r));
         return;

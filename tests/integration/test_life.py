@@ -4,17 +4,8 @@
 import signal
 import socket
 import subprocess
-import sys
 
 from hv.case import BUILD, Case, Varlink
-
-# Becomes the program behind it, which gets the descriptor of that number as from systemd.
-GIVE = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3, inheritable=True)
-os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="varlink")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class Life(Case):
@@ -58,16 +49,10 @@ class Life(Case):
         early = Varlink(path)
         self.things.callback(early.close)
         early.send("Status", {})
-        process = self.process(
-            [sys.executable, "-c", GIVE, str(given.fileno()), *daemon.command()],
-            pass_fds=[given.fileno()],
-            env=daemon.environment,
-            stdin=subprocess.DEVNULL,
-            stderr=daemon.log.open("ab"),
-        )
-        self.assertEqual(early.receive()[0]["processId"], process.pid)
-        process.terminate()
-        self.assertEqual(process.wait(10), 0)
+        daemon.passed = [("varlink", given)]
+        daemon.start()
+        self.assertEqual(early.receive()[0]["processId"], daemon.pid)
+        self.assertEqual(daemon.terminate(), 0)
         # What it was given is not its own to remove.
         self.assertTrue(path.exists())
         path.unlink()

@@ -10,6 +10,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -18,6 +19,17 @@ from .varlink import Varlink
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("HVSOCK_BUILD") or ROOT / ".build/gcc")
 START_SECONDS = 30
+
+# Becomes the program behind it, which gets the descriptors of those numbers under those names, as from systemd.
+GIVE = """
+import fcntl, os, sys
+names, fds = sys.argv[1], [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 1000) for fd in sys.argv[2].split(",")]
+for number, fd in enumerate(fds, 3):
+    os.dup2(fd, number, inheritable=True)
+    os.close(fd)
+os.environ.update(LISTEN_FDS=str(len(fds)), LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES=names)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def wait_for(condition, seconds=10, what=None, every=0.02):
@@ -60,6 +72,7 @@ class Daemon:
             if name.startswith(("ASAN_", "UBSAN_", "LSAN_", "GCOV_")):
                 self.environment[name] = value
         self.environment.update(environment or {})
+        self.passed = []  # (name, socket), as systemd passes them at the start
         self.process = None
         self.statuses = []
         # Ports that nobody else on this machine is likely to use at the same time.
@@ -92,7 +105,11 @@ class Daemon:
 
     def command(self):
         folders = [("--config", self.config), ("--state", self.state), ("--runtime", self.runtime)]
-        return [str(BUILD / "hvsockd"), *(str(word) for option in folders for word in option)]
+        command = [str(BUILD / "hvsockd"), *(str(word) for option in folders for word in option)]
+        if self.passed:
+            names, fds = ":".join(name for name, _ in self.passed), ",".join(str(s.fileno()) for _, s in self.passed)
+            command = [sys.executable, "-c", GIVE, names, fds, *command]
+        return command
 
     def start(self, wait=True):
         notify_path = self.folder / "notify"
@@ -120,6 +137,7 @@ class Daemon:
                     stderr=log,
                     cwd="/",
                     preexec_fn=before,
+                    pass_fds=[passed.fileno() for _, passed in self.passed],
                     env={**self.environment, "NOTIFY_SOCKET": str(notify_path)},
                 )
             if wait:
