@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "daemon/manager/internal.h"
+#include "daemon/place/place.h"
 
 static bool port_is_claimed(Manager *manager, uint32_t port, const char *name)
 {
@@ -21,7 +22,8 @@ static bool next_port(const ChangeSet *set, const char *name, uint32_t last, uin
     return (!set->caller || access_next_port(set->manager->access, set->caller->credentials, name, port)) && *port <= last;
 }
 
-/* One that no name has; or, where every one has a name, one whose name is not registered any more. */
+/* One that no name has; or, where every one has a name, one whose name is not registered any more. Never one that a program
+ * which knows nothing of us listens on. */
 static bool find_free(const ChangeSet *set, const char *name, uint32_t first, uint32_t last, bool abandoned, uint32_t *ret_port)
 {
     Registry *registry = &set->manager->registry;
@@ -32,7 +34,7 @@ static bool find_free(const ChangeSet *set, const char *name, uint32_t first, ui
         const AutoPort *has = registry_find_auto_port_by_port(registry, port);
         if ((abandoned ? has && !registry_find_service(registry, has->name) && !changeset_find(set, STORED_SERVICE, has->name)
                        : !has) &&
-            !port_is_claimed(set->manager, port, NULL) && !changeset_spells_out(set, port, NULL)) {
+            !port_is_claimed(set->manager, port, NULL) && !changeset_spells_out(set, port, NULL) && !place_port_is_taken(port)) {
             *ret_port = port;
             return true;
         }

@@ -64,6 +64,10 @@ void place_result_release(PlaceResult *result);
  * we own. */
 void place_change(const PlaceRequest *request, int fd, PlaceResult *result);
 
+/* Whether some socket of this host, whoever's, has that AF_VSOCK port now: asked of the kernel, by a bind that is undone at
+ * once. false also where it does not say. */
+bool place_port_is_taken(uint32_t port);
+
 /* Closes our copy. Paths: the file is removed where it is still ours (device, inode), and the socket shut down, so that
  * no copy of it accepts any more. AF_VSOCK: who else holds the inode keeps the port; see holders.h. */
 void place_release(int fd_consume, const char *path, uint64_t device, uint64_t inode);

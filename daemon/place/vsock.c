@@ -131,3 +131,11 @@ void vsock_bind(const PlaceRequest *request, PlaceResult *result)
     }
     result_listening(result, TAKE_FD(fd));
 }
+
+bool place_port_is_taken(uint32_t port)
+{
+    const struct sockaddr_vm name = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = port};
+    _cleanup_(fd_closep) int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    return fd >= 0 && bind(fd, (const struct sockaddr *)&name, sizeof(name)) < 0 && errno == EADDRINUSE;
+}

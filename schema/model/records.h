@@ -101,7 +101,7 @@ extern const char *const words_activation_mode[];
     F(T, NUMBER, port, "port", .min = 0, .max = 0xfffffffe, .example = "5140",                                         \
       .help = "The vsock port. One of port, autoPort and guid is needed, unless every address is unix://.")            \
     F(T, CHOICE, auto_port, "autoPort", .example = "true", .fallback = "false",                                        \
-      .help = "Take a free port, which then stays with the name.")                                                     \
+      .help = "Take a port that neither a service nor another program has; it then stays with the name.")              \
     F(T, TEXT, guid, "guid", .format = &format_guid, .max = 38, .example = "00001414-facb-11e6-bd58-64006a7986d3",     \
       .fallback = "the port in the VSOCK template",                                                                    \
       .help = "The Hyper-V service GUID; where there is a port too, they must agree.")                                 \

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import time
 
@@ -173,6 +174,28 @@ class Registry(Case):
         error = self.c.refused("Register", service={"name": "s3", "autoPort": True})
         self.assertIn(error.short, ("LimitReached", "Conflict", "InvalidField"))
         self.assertEqual(len(self.c.list()), 3)
+
+    def test_auto_port_that_others_listen_on(self):
+        """What a program that knows nothing of us has is not chosen; what a name has already stays its own."""
+        first = int(self.d.auto_ports.split("-")[0])
+        self.d.settings("", auto_ports=f"{first}-{first + 3}")
+        self.c.call("Reload")
+        with contextlib.ExitStack() as held:
+            for port in (first, first + 1, first + 3):
+                other = held.enter_context(socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM))
+                other.bind((socket.VMADDR_CID_ANY, port))
+                other.listen()
+            service = self.register("a", autoPort=True)
+            self.assertEqual((service["context"]["port"], service["runtime"]["state"]), (first + 2, "listening"))
+            with self.refuses("LimitReached", limit="autoPorts", value=4):
+                self.register("b", autoPort=True)
+        self.assertEqual(self.register("b", autoPort=True)["context"]["port"], first + 3)
+        self.c.call("Unregister", name="a")
+        with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as other:
+            other.bind((socket.VMADDR_CID_ANY, first + 2))
+            service = self.register("a", autoPort=True)
+            self.assertEqual((service["context"]["port"], service["runtime"]["state"]), (first + 2, "waiting"))
+        self.wait_state(self.c, "a", "listening", 10)
 
     def test_auto_port_of_a_name_that_is_gone(self):
         """Where every port has a name, one whose name is gone is given to another: it stays with that one over a restart,
