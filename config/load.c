@@ -314,6 +314,18 @@ int load_paths(const char *const *paths, bool by_precedence, const Declared *pre
     return r;
 }
 
+int load_check_folder(const char *path, Problems *problems)
+{
+    struct stat status;
+    const char *why = stat(path, &status) < 0 ? strerror(errno) : S_ISDIR(status.st_mode) ? NULL : "it is no folder";
+
+    if (!why)
+        return 0;
+    Problem *problem = problems_add(problems, NULL, "make it, or name another", "the folder of the configuration: %s", why);
+    problem_locate(problem, path, 0, 0);
+    return problem ? 0 : -ENOMEM;
+}
+
 int load_settings(const char *path, Problems *problems, Settings **ret)
 {
     _cleanup_(freep) char *text = NULL;

@@ -47,6 +47,9 @@ int load_paths(const char *const *paths, bool by_precedence, const Declared *pre
 void declared_free(Declared *declared);
 DEFINE_CLEANUP(Declared *, declared_free)
 
+/* A folder that was given by name, with services.d and hvsockd.yaml in it, has to be there itself: where it is not (a file system
+ * that is not mounted, a slip of the pen), nothing that was declared in it is forgotten for that. -ENOMEM. */
+int load_check_folder(const char *path, Problems *problems);
 /* hvsockd.yaml; not there = all defaults. */
 int load_settings(const char *path, Problems *problems, Settings **ret);
 

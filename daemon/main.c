@@ -175,7 +175,9 @@ static int check_configuration(void)
         asprintf(&folder, "%s/services.d", arg_config ? arg_config : CONFIG_PATH) < 0)
         return EXIT_CANNOT;
     const char *own[] = {folder, NULL};
-    int r = load_settings(settings_path, &problems, &settings);
+    int r = arg_config ? load_check_folder(arg_config, &problems) : 0;
+    if (r >= 0)
+        r = load_settings(settings_path, &problems, &settings);
     if (r >= 0)
         r = load_paths(arg_config ? own : load_system_folders, true, NULL, &problems, &declared);
     if (r == 0)

@@ -24,6 +24,7 @@ const Verb verb_reload = {
     .synopsis = "",
     .help = "Let the daemon read its files anew",
     .description =
-        "All or nothing: with one error in one file nothing is changed. What has not changed is not touched.",
+        "All or nothing: with one error in one file nothing is changed. What has not changed is not touched; a listener "
+        "that has failed is tried again.",
     .run = reload_run,
 };

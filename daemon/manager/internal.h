@@ -174,6 +174,8 @@ void manager_auto_port_range(const Manager *manager, uint32_t *ret_first, uint32
 int manager_plan_service(Manager *manager, Service *service, const PlanWanted *wanted, const ChangeSet *machines_of);
 void manager_plan_close_all(Manager *manager, Service *service);
 void manager_plan_close_machine(Manager *manager, Machine *machine);
+/* What had failed for good is tried once more. */
+void manager_plan_failed(Manager *manager);
 void manager_replace_listener(Manager *manager, Listener *listener);
 /* Out of whichever queue it is in, and no longer told of its folder. */
 void manager_dequeue_listener(Manager *manager, Listener *listener);

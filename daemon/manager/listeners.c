@@ -186,6 +186,15 @@ int manager_plan_service(Manager *manager, Service *service, const PlanWanted *w
     return r;
 }
 
+void manager_plan_failed(Manager *manager)
+{
+    for (Service *service = registry_next_service(&manager->registry, NULL); service;
+         service = registry_service_after(service))
+        for (Listener *listener = service->listeners; listener; listener = listener->next)
+            if (listener->state == LISTENER_FAILED)
+                listener_plan(manager, listener);
+}
+
 /* ---- settling ---- */
 
 void manager_close_listener(Manager *manager, Listener *listener)

@@ -51,7 +51,10 @@ static int reload_read(Reload *reload)
         private_folders[0] = folder;
         folders = private_folders;
     }
-    int r = load_settings(settings, &reload->problems, &reload->settings);
+    int r = manager->config_path ? load_check_folder(manager->config_path, &reload->problems) : 0;
+    if (r < 0)
+        return r;
+    r = load_settings(settings, &reload->problems, &reload->settings);
     if (r < 0)
         return r;
     r = load_paths(folders, true, manager->declared, &reload->problems, &reload->declared);
@@ -390,6 +393,9 @@ int manager_reload(Manager *manager, const Caller *caller, Buffer *ret_changes, 
     if (caller && (caller->only_service || !access_is_administrator(manager->access, caller->credentials)))
         return failure_not_allowed(failure, NULL, "Reload is for administrators (see hvsockd.yaml(5), administrators)");
     int r = manager_load_files(manager, ret_changes, failure);
+    /* Whoever mended a folder's rights asks for this. */
+    if (r >= 0)
+        manager_plan_failed(manager);
     if (r == 0)
         manager_event(manager, "reloaded", NULL, NULL, "the files were read again");
     else if (r > 0)

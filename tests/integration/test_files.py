@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import subprocess
 
 from hv.case import Case, StartFailed, wait_for
 
@@ -139,6 +140,28 @@ class Files(Case):
         self.assertIn("a.yaml:2:", messages[0])
         self.assertIn("b.yaml:2:", messages[1])
         self.assertEqual(self.names(), ["mine"])
+
+    def test_folder_that_is_not_there(self):
+        """A folder that is not mounted yet is not an empty one: it is told, and what was declared there runs on."""
+        self.d.file("a", f"services: [{{name: a, port: {self.port}}}]")
+        self.start()
+        aside = self.d.folder / "aside"
+        self.d.config.rename(aside)
+        why = f"{self.d.config}: the folder of the configuration: No such file or directory; make it, or name another"
+        with self.refuses("InvalidConfiguration", messages=[why]):
+            self.c.call("Reload")
+        self.assertEqual(self.state(self.c, "a"), "listening")
+        done = subprocess.run([*self.d.command(), "--check"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (1, f"{why}\n"))
+        self.c.close()
+        self.d.restart()
+        self.c = self.client(self.d)
+        self.assertEqual(self.c.call("Status")["errors"], [why])
+        self.assertEqual(self.state(self.c, "a"), "listening")
+        self.assertIn(why, self.d.ctl("doctor", expect=1).stdout)
+        aside.rename(self.d.config)
+        self.c.call("Reload")
+        self.assertEqual(self.c.call("Status")["errors"], [])
 
     def test_bad_at_first_start(self):
         """There is no last good set: it starts, holds nothing of the file, and says so."""

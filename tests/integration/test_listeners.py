@@ -185,6 +185,14 @@ class Listeners(Case):
             (service["runtime"]["state"], service["runtime"]["listeners"][0]["state"]), ("failed", "failed")
         )
         self.assertTrue(service["runtime"]["listeners"][0]["reason"])
+        # Whoever mends it says so: reload tries again.
+        client.call("Reload")
+        self.assertEqual(self.state(client, "a"), "failed")
+        closed.chmod(0o777)
+        self.assertEqual(self.state(client, "a"), "failed")
+        daemon.ctl("reload")
+        self.assertEqual(self.state(client, "a"), "listening")
+        connect(closed / "a.sock").close()
         # A low port without the capability: the same.
         service = client.call("Register", service={"name": "low", "port": 1022})["service"]
         self.assertEqual(service["runtime"]["listeners"][0]["state"], "failed")
