@@ -1,6 +1,6 @@
 # hvsockd: main -> api -> manager -> leaf rooms.
 DAEMON_SOURCES := $(wildcard daemon/store/*.c daemon/bind/*.c daemon/place/*.c daemon/handout/*.c daemon/hold/*.c daemon/activate/*.c \
-  daemon/plan/*.c daemon/access/*.c daemon/manager/*.c daemon/api/*.c) daemon/folder.c daemon/log.c
+  daemon/plan/*.c daemon/access/*.c daemon/journal/*.c daemon/metrics/*.c daemon/manager/*.c daemon/api/*.c) daemon/folder.c daemon/log.c
 $(eval $(call archive,daemon,$(DAEMON_SOURCES) $(B)/daemon/binders.c))
 
 # The table of binders, from the names of their files.

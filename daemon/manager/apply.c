@@ -136,6 +136,7 @@ static int remove_service(Manager *manager, Change *change)
     manager_plan_close_all(manager, service);
     manager_serve_forget(manager, change->name);
     leases_drop_service(manager->leases, change->name);
+    metrics_forget(manager->metrics, change->name);
     tell_handout_socket(manager, change->name, wants_handout_socket(service->context), false);
     manager_event(manager, "unregistered", change->name, NULL, "%s is gone", change->name);
     registry_remove_service(&manager->registry, service);

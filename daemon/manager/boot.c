@@ -297,6 +297,8 @@ int manager_rebuild(Manager *manager)
     if (r == 0)
         manager_run_plan(manager);
     manager_serve_rebuilt(manager);
+    if (r == 0)
+        manager_sweep_metrics(manager);
     if (r < 0)
         log_error("cannot read the registry again: %s", strerror(-r));
     return r;

@@ -6,6 +6,7 @@
 #include "daemon/handout/lease.h"
 #include "daemon/manager/manager.h"
 #include "daemon/manager/registry.h"
+#include "daemon/metrics/metrics.h"
 #include "daemon/place/place.h"
 
 #define EVENTS_MAX 4096 /* kept for watchers; a power of two */
@@ -38,6 +39,7 @@ struct Manager {
     Declared *declared;   /* the last good load of files; NULL: the declared set is the store's */
     Problems errors;      /* of the last load, for Status */
     Leases *leases;
+    Metrics *metrics;
     Serve *serve; /* serve.h */
     uint64_t started_at_us;
 
@@ -222,6 +224,12 @@ void manager_event(Manager *manager, const char *kind, const char *service, cons
     _printf_(5, 6);
 void manager_events_flush(Manager *manager);
 void manager_events_release(Manager *manager);
+/* metrics.c */
+/* Counters go on where an earlier hvsockd left them. -ENOMEM. */
+int manager_open_metrics(Manager *manager);
+/* What was counted of services that are gone is forgotten. */
+void manager_sweep_metrics(Manager *manager);
+
 /* change-service.c, for all of change-*.c */
 int manager_check_storage(Manager *manager, Failure *failure);
 /* Checks a filled ChangeSet and commits it: 0; a failure; -errno. */

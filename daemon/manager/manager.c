@@ -26,7 +26,9 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret)
     manager->runtime_path = strdup(options->runtime_path);
     if (!manager->state_path || !manager->runtime_path || (options->config_path && !manager->config_path))
         return -ENOMEM;
-    int r = leases_new(event, manager_on_lease_end, manager, &manager->leases);
+    int r = metrics_new(&manager->metrics);
+    if (r == 0)
+        r = leases_new(event, manager_on_lease_end, manager, &manager->leases);
     if (r == 0)
         r = manager_serve_new(manager);
     if (r == 0)
@@ -67,6 +69,7 @@ void manager_free(Manager *manager)
     access_free(manager->access);
     problems_release(&manager->errors);
     manager_events_release(manager);
+    metrics_free(manager->metrics);
     buffer_release(&manager->scratch);
     free(manager->config_path);
     free(manager->state_path);
@@ -168,6 +171,8 @@ int manager_start(Manager *manager)
     int r = open_store(manager);
 
     manager->booting = true;
+    if (r == 0)
+        r = manager_open_metrics(manager);
     if (r != 0)
         return r;
     r = manager_load(manager);
@@ -196,6 +201,7 @@ int manager_start(Manager *manager)
         manager_run_plan(manager);
     manager_adopt_end(manager);
     manager->booting = false;
+    manager_sweep_metrics(manager);
     log_info("services: %zu, machines: %zu", manager->registry.service_count, manager->registry.machine_count);
     return 0;
 }
@@ -225,8 +231,10 @@ int manager_settle(Manager *manager, Failure *failure)
         manager_events_flush(manager);
         return failure_storage_failed(failure, lost);
     }
-    if (store_has_changes(manager->store))
+    if (store_has_changes(manager->store)) {
         r = store_commit(manager->store);
+        *(r == 0 ? &metrics_global(manager->metrics)->commits : &metrics_global(manager->metrics)->commits_failed) += 1;
+    }
     manager->staged = false;
     if (r < 0) {
         _cleanup_(freep) char *why = strdup(store_error(manager->store));

@@ -24,6 +24,9 @@ static const char *const refusals[REFUSALS] = {
     [REFUSAL_MAX_CONNECTIONS] = "peers.maxConnections are open",
     [REFUSAL_MAX_CONNECTIONS_PER_PEER] = "peers.maxConnectionsPerPeer of it are open",
     [REFUSAL_UNKNOWN] = "the kernel does not say who it is",
+    [REFUSAL_NOT_SERVED] = "nobody serves it",
+    [REFUSAL_START_LIMIT] = "its program was started too often",
+    [REFUSAL_FAILED] = "its program cannot be started",
 };
 
 /* ---- who it is ---- */
@@ -103,7 +106,7 @@ static void refuse(Serving *serving, const Newcomer *newcomer, ServePeer *peer, 
     const char *machine = newcomer->peer.machine;
     char name[64], more[64] = "";
 
-    serving->refused[why]++;
+    metrics_service(serving->manager->metrics, serving->name)->refused[why]++;
     if (peer)
         peer->refused++;
     if (!bucket_take(&serving->log_ns, 1000000000u / SERVE_LOG_A_SECOND,
@@ -158,6 +161,7 @@ static void hand_over_consume(Serving *serving, ServeClient *client, const Liste
 
     if (render_connection(serving->manager, serving, listener, newcomer) < 0)
         return;
+    metrics_service(serving->manager->metrics, serving->name)->accepted++;
     serving_add_accepted(serving, peer, newcomer, holders_inode(fd), client, text->data, text->size_bytes);
     buffer_append_char(text, '}');
     if (text->failed)

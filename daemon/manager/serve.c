@@ -132,6 +132,7 @@ void serving_keep_consume(Serving *serving, const char *text, size_t size_bytes,
 
     if (!waiting) {
         log_warning("%s: a connection that nobody serves is closed: %d wait already", serving->name, SERVE_WAITING_MAX);
+        metrics_service(serving->manager->metrics, serving->name)->refused[REFUSAL_NOT_SERVED]++;
         fd_close(fd);
         return;
     }

@@ -27,18 +27,6 @@ typedef struct ServePeer ServePeer;
 typedef struct Serving Serving;
 typedef struct Waiting Waiting;
 
-typedef enum Refusal {
-    REFUSAL_NONE,
-    REFUSAL_DENIED,
-    REFUSAL_NOT_ALLOWED,
-    REFUSAL_WRONG_USER,
-    REFUSAL_RATE,
-    REFUSAL_MAX_CONNECTIONS,
-    REFUSAL_MAX_CONNECTIONS_PER_PEER,
-    REFUSAL_UNKNOWN, /* who it is cannot be told */
-    REFUSALS,
-} Refusal;
-
 /* What peers are told apart by, for bounds and rates: the machine where it is known, else the CID or the user. */
 typedef struct PeerKey {
     enum { PEER_KEY_MACHINE, PEER_KEY_CID, PEER_KEY_UID } kind;
@@ -116,7 +104,6 @@ struct Serving {
     size_t sweep_at; /* looked through when there are so many */
     uint64_t next_look_ns;
 
-    uint64_t refused[REFUSALS];
     uint64_t log_ns;  /* as ServePeer.bucket_ns */
     uint64_t unlogged;
     char name[];
