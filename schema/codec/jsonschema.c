@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The JSON Schema of a file, from the table of fields; nested records stand once, under $defs. It describes the file as a
- * YAML reader sees it: where a text may look like a number, a number is good too.
+ * YAML reader sees it: where a text may look like a number or a boolean, that is good too, and null is as good as nothing.
  * json-schema.org/draft/2020-12. */
 
 #include <inttypes.h>
@@ -66,13 +66,33 @@ static void write_close(unsigned depth, Buffer *text)
     buffer_append_char(text, '}');
 }
 
-/* What a text is: alone, or in a list or a map. */
-static void write_text_type(unsigned depth, const Format *format, Buffer *text)
+/* Does some plain scalar that a reader takes for something else fit? */
+static bool takes_one_of(const Format *format, const char *const *samples)
+{
+    for (size_t i = 0; samples[i]; i++)
+        if (!format || !format->check || !format->check(samples[i]))
+            return true;
+    return false;
+}
+
+static void write_type(unsigned depth, const char *type, bool nullable, Buffer *text)
 {
     write_key(depth, "type", text);
-    buffer_append_text(text, !format || (!format->numbers && !format->scalars) ? "\"string\""
-                             : format->scalars                                  ? "[\"string\", \"number\", \"boolean\"]"
-                                                                                : "[\"string\", \"integer\"]");
+    buffer_printf(text, nullable ? "[\"%s\", \"null\"]" : "\"%s\"", type);
+}
+
+/* What a text is: alone, or in a list or a map. */
+static void write_text_type(unsigned depth, const Format *format, bool nullable, Buffer *text)
+{
+    static const char *const integers[] = {"0", "5", "660", "65536", NULL}, *const others[] = {"1.5", NULL},
+                      *const booleans[] = {"true", NULL};
+    bool number = takes_one_of(format, others), integer = !number && takes_one_of(format, integers);
+    bool boolean = takes_one_of(format, booleans);
+    bool many = number || integer || boolean || nullable;
+
+    write_key(depth, "type", text);
+    buffer_printf(text, "%s\"string\"%s%s%s%s", many ? "[" : "", number ? ", \"number\"" : integer ? ", \"integer\"" : "",
+                  boolean ? ", \"boolean\"" : "", nullable ? ", \"null\"" : "", many ? "]" : "");
     if (format && format->pattern)
         write_text_key(depth, "pattern", format->pattern, text);
 }
@@ -81,14 +101,14 @@ static void write_items(unsigned depth, const char *key, const Format *format, B
 {
     write_key(depth, key, text);
     buffer_append_char(text, '{');
-    write_text_type(depth + 1, format, text);
+    write_text_type(depth + 1, format, false, text);
     write_close(depth, text);
 }
 
-static void write_reference(unsigned depth, const RecordType *type, Buffer *text)
+static void write_reference(unsigned depth, const RecordType *type, bool nullable, Buffer *text)
 {
-    write_key(depth, "$ref", text);
-    buffer_printf(text, "\"#/$defs/%s\"", type->name);
+    write_key(depth, nullable ? "anyOf" : "$ref", text);
+    buffer_printf(text, nullable ? "[{\"$ref\": \"#/$defs/%s\"}, {\"type\": \"null\"}]" : "\"#/$defs/%s\"", type->name);
 }
 
 static void write_bounds(unsigned depth, const Field *field, const char *least, const char *most, Buffer *text)
@@ -101,32 +121,34 @@ static void write_bounds(unsigned depth, const Field *field, const char *least, 
 
 static void write_kind(unsigned depth, const Field *field, Buffer *text)
 {
+    bool nullable = !field->required;
+
     switch (field->kind) {
     case FIELD_TEXT:
-        write_text_type(depth, field->format, text);
+        write_text_type(depth, field->format, nullable, text);
         write_bounds(depth, field, "minLength", "maxLength", text);
         break;
     case FIELD_NUMBER:
-        write_text_key(depth, "type", "integer", text);
+        write_type(depth, "integer", nullable, text);
         write_bounds(depth, field, "minimum", "maximum", text);
         break;
     case FIELD_CHOICE:
-        write_text_key(depth, "type", "boolean", text);
+        write_type(depth, "boolean", nullable, text);
         break;
     case FIELD_WORD:
-        write_text_key(depth, "type", "string", text);
+        write_type(depth, "string", nullable, text);
         write_key(depth, "enum", text);
         for (size_t i = 0; field->words[i]; i++)
             buffer_printf(text, "%s\"%s\"", i == 0 ? "[" : ", ", field->words[i]);
-        buffer_append_char(text, ']');
+        buffer_append_text(text, nullable ? ", null]" : "]");
         break;
     case FIELD_TEXTS:
-        write_text_key(depth, "type", "array", text);
+        write_type(depth, "array", nullable, text);
         write_items(depth, "items", field->format, text);
         write_bounds(depth, field, "minItems", "maxItems", text);
         break;
     case FIELD_MAP:
-        write_text_key(depth, "type", "object", text);
+        write_type(depth, "object", nullable, text);
         if (field->key_format && field->key_format->pattern) {
             write_key(depth, "propertyNames", text);
             buffer_append_char(text, '{');
@@ -137,13 +159,13 @@ static void write_kind(unsigned depth, const Field *field, Buffer *text)
         write_bounds(depth, field, "minProperties", "maxProperties", text);
         break;
     case FIELD_RECORD:
-        write_reference(depth, field->record, text);
+        write_reference(depth, field->record, nullable, text);
         break;
     case FIELD_RECORDS:
-        write_text_key(depth, "type", "array", text);
+        write_type(depth, "array", nullable, text);
         write_key(depth, "items", text);
         buffer_append_char(text, '{');
-        write_reference(depth + 1, field->record, text);
+        write_reference(depth + 1, field->record, false, text);
         write_close(depth, text);
         write_bounds(depth, field, "minItems", "maxItems", text);
         break;
@@ -186,7 +208,7 @@ static void write_object(unsigned depth, const RecordType *type, Buffer *text)
     bool required = false;
 
     write_text_key(depth, "description", type->help, text);
-    write_text_key(depth, "type", "object", text);
+    write_type(depth, "object", depth == 1, text); /* a file can be empty */
     write_key(depth, "properties", text);
     buffer_append_char(text, '{');
     for (size_t i = 0; i < type->field_count; i++)

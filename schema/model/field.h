@@ -41,8 +41,6 @@ struct Format {
     const char *hint;                     /* what would be right, for messages and the manual */
     const char *(*check)(const char *text); /* NULL: good; else why not, static text */
     const char *(*advise)(const char *text); /* may be NULL: a better hint for a text that check refused; or NULL, static */
-    /* What a plain scalar of YAML may look like here, beside text: a port, a uid, a number, true. For the JSON Schema. */
-    bool numbers, scalars;
 };
 
 struct Field {

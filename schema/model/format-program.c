@@ -35,14 +35,12 @@ const Format format_environment_value = {
     .name = "variable's value",
     .hint = "any text of UTF-8",
     .check = check_utf8,
-    .scalars = true,
 };
 
 const Format format_argument = {
     .name = "argument",
     .hint = "any text of UTF-8",
     .check = check_utf8,
-    .scalars = true,
 };
 
 static const char *check_unit_name(const char *text)
@@ -77,7 +75,6 @@ const Format format_mode = {
     .pattern = "^0?[0-7]{1,3}$",
     .hint = "octal digits, as 0660,",
     .check = check_mode,
-    .numbers = true,
 };
 
 static const char *check_rate(const char *text)
@@ -142,7 +139,6 @@ const Format format_limit_value = {
     .pattern = "^" PATTERN_LIMIT "(:" PATTERN_LIMIT ")?$",
     .hint = "a number, SOFT:HARD or infinity, as 1024:4096 or 64M,",
     .check = check_limit_value,
-    .numbers = true,
 };
 
 static const char *check_port_range(const char *text)
@@ -159,7 +155,6 @@ const Format format_port_range = {
     .pattern = "^(0|[1-9][0-9]{0,9}|0x[0-9a-fA-F]{1,8})(-(0|[1-9][0-9]{0,9}|0x[0-9a-fA-F]{1,8}))?$",
     .hint = "two ports, the lower first, as 50000-50999,",
     .check = check_port_range,
-    .numbers = true,
 };
 
 /* ---- Windows ---- */

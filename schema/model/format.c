@@ -101,7 +101,6 @@ const Format format_element_name = {
     .pattern = PATTERN_PRINTABLE,
     .hint = "text on one line, without control characters,",
     .check = check_printable,
-    .scalars = true,
 };
 
 static const char *check_guid(const char *text)
@@ -233,7 +232,6 @@ const Format format_user = {
     .pattern = "^(" PATTERN_USER "|" PATTERN_NUMBER ")$",
     .hint = "a user's name or uid",
     .check = check_user,
-    .numbers = true,
 };
 
 const Format format_user_range = {
@@ -241,7 +239,6 @@ const Format format_user_range = {
     .pattern = "^(" PATTERN_USER "|" PATTERN_NUMBER "(-" PATTERN_NUMBER ")?)$",
     .hint = "a user's name, a uid or a range of uids, as 100000-165535,",
     .check = check_user_range,
-    .numbers = true,
 };
 
 const Format format_group = {
@@ -249,7 +246,6 @@ const Format format_group = {
     .pattern = "^(" PATTERN_USER "|" PATTERN_NUMBER ")$",
     .hint = "a group's name or gid",
     .check = check_user,
-    .numbers = true,
 };
 
 static const char *check_peer(const char *text)
@@ -265,7 +261,6 @@ const Format format_peer = {
                "(?!([0-9]+|0x[0-9a-f]+)(-([0-9]+|0x[0-9a-f]+)?)?$)(?!(any|hypervisor|local|host)$)[a-z0-9][a-z0-9._-]*)$",
     .hint = "a machine's name, a CID, a range of CIDs (100-199) or a user (uid:107)",
     .check = check_peer,
-    .numbers = true,
 };
 
 /* ---- labels ---- */
@@ -302,5 +297,4 @@ const Format format_label_value = {
     .pattern = PATTERN_PRINTABLE,
     .hint = "text on one line, at most 1024 bytes,",
     .check = check_label_value,
-    .scalars = true,
 };
