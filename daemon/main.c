@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,6 +33,7 @@ static const char *arg_state;
 static const char *arg_runtime;
 static bool arg_private; /* nobody else keeps what we hold: --runtime */
 static bool arg_keep;
+static bool arg_no_keeper;
 static bool arg_recover;
 static bool arg_check;
 static LogLevel arg_log_level = LOG_LEVEL_INFO;
@@ -57,14 +59,15 @@ static void daemon_release(Daemon *daemon)
 
 static void usage(FILE *file)
 {
-    fputs("hvsockd [--config DIR] [--state DIR] [--runtime DIR] [--keep] [--log-level LEVEL]\n"
+    fputs("hvsockd [--config DIR] [--state DIR] [--runtime DIR] [--keep | --no-keeper] [--log-level LEVEL]\n"
           "hvsockd --check | --recover | --version | --help\n\n"
           "Keeps the services that virtual machines reach over hypervisor sockets, and holds their listening sockets.\n"
           "\n"
           "  --config DIR       read DIR/services.d/*.yaml and DIR/hvsockd.yaml, and no system folder\n"
           "  --state DIR        keep registry.db here (" STATE_PATH ")\n"
           "  --runtime DIR      make the socket " SERVER_INTERFACE " here (" RUNTIME_PATH ")\n"
-          "  --keep             with --runtime: leave the sockets' paths where they are at the end\n"
+          "  --keep             with --runtime: hvsock-keeper goes on at the end, with all sockets and programs\n"
+          "  --no-keeper        hold everything alone: what is held ends with hvsockd, and no program is started\n"
           "  --log-level LEVEL  error, warning, notice, info (default) or debug\n"
           "  --check            read the configuration, tell what is wrong with it, and end\n"
           "  --recover          make a sound registry.db of what can be read of a broken one, and end\n\n"
@@ -105,10 +108,11 @@ static void fill_in_folders(void)
 /* -1: go on; else how to exit. */
 static int parse_arguments(int argc, char *argv[])
 {
-    enum { CONFIG = 256, STATE, RUNTIME, KEEP, RECOVER, CHECK, LEVEL, VERSION, HELP };
+    enum { CONFIG = 256, STATE, RUNTIME, KEEP, NO_KEEPER, RECOVER, CHECK, LEVEL, VERSION, HELP };
     static const struct option options[] = {
         {"config", required_argument, NULL, CONFIG},   {"state", required_argument, NULL, STATE},
         {"runtime", required_argument, NULL, RUNTIME}, {"keep", no_argument, NULL, KEEP},
+        {"no-keeper", no_argument, NULL, NO_KEEPER},
         {"recover", no_argument, NULL, RECOVER},       {"check", no_argument, NULL, CHECK},
         {"log-level", required_argument, NULL, LEVEL}, {"version", no_argument, NULL, VERSION},
         {"help", no_argument, NULL, HELP},             {NULL, 0, NULL, 0},
@@ -128,6 +132,9 @@ static int parse_arguments(int argc, char *argv[])
             break;
         case KEEP:
             arg_keep = true;
+            break;
+        case NO_KEEPER:
+            arg_no_keeper = true;
             break;
         case RECOVER:
             arg_recover = true;
@@ -307,10 +314,42 @@ static int add_signals(Daemon *daemon)
 
 /* ---- the life of it ---- */
 
+/* The service manager: it says so by being there, and then the keeper is a unit of its own. */
+static bool somebody_starts_keeper(void)
+{
+    return !arg_private && getenv("NOTIFY_SOCKET");
+}
+
+/* Beside our own executable, where it is built; in libexec beside it, where it is installed; where it was to be installed. NULL:
+ * no memory. */
+static char *find_keeper(void)
+{
+    static const char *const places[] = {"", "/../libexec/hvsockd"};
+    char own[PATH_MAX] = "";
+    ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
+    const char *slash = length > 0 ? strrchr(own, '/') : NULL;
+    char *path = NULL;
+
+    for (size_t i = 0; slash && i < ELEMENTS_OF(places); i++) {
+        if (asprintf(&path, "%.*s%s/hvsock-keeper", (int)(slash - own), own, places[i]) < 0)
+            return NULL;
+        if (access(path, X_OK) == 0)
+            return path;
+        free(path);
+    }
+    return strdup(HVSOCK_LIBEXECDIR "/hvsock-keeper");
+}
+
 static int daemon_make(Daemon *daemon)
 {
+    _cleanup_(freep) char *keeper = find_keeper();
     const ManagerOptions manager_options = {
-        .config_path = arg_config, .state_path = arg_state, .runtime_path = arg_runtime};
+        .config_path = arg_config,
+        .state_path = arg_state,
+        .runtime_path = arg_runtime,
+        .keep = !arg_no_keeper,
+        .keeper_program = somebody_starts_keeper() ? NULL : keeper,
+    };
     const ServerOptions server_options = {
         .runtime_path = arg_runtime,
         .link_in_registry = strcmp(arg_runtime, RUNTIME_PATH) == 0,
@@ -390,8 +429,10 @@ static int run(void)
     r = manager_start(daemon.manager);
     if (r < 0)
         log_error("cannot start: %s", strerror(-r));
-    if (r != 0)
+    if (r != 0) {
+        manager_abandon(daemon.manager);
         return EXIT_CANNOT;
+    }
     server_sweep(daemon.server);
     daemon_tell_status(&daemon);
     sd_notify(false, "READY=1");

@@ -40,6 +40,22 @@ int connection_socket_new(ConnectionSocket *ret)
     return 0;
 }
 
+int connection_socket_restore_consume(int fd_consume, int client_fd_consume, ConnectionSocket *ret)
+{
+    _cleanup_(fd_closep) int fd = fd_consume, client_fd = client_fd_consume;
+    int size;
+    socklen_t size_size = sizeof(size);
+    struct stat status;
+
+    if (fd < 0 || client_fd < 0)
+        return -EBADF;
+    if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &size_size) < 0 || fstat(client_fd, &status) < 0)
+        return -errno;
+    *ret = (ConnectionSocket){
+        .fd = TAKE_FD(fd), .client_fd = TAKE_FD(client_fd), .inode = status.st_ino, .buffer_bytes = size};
+    return 0;
+}
+
 void connection_socket_close(ConnectionSocket *socket)
 {
     socket->fd = fd_close(socket->fd);

@@ -23,6 +23,8 @@ struct ConnectionSocket {
 };
 
 int connection_socket_new(ConnectionSocket *ret);
+/* One that was made by another process of ours; the descriptors are taken over, also where it fails. */
+int connection_socket_restore_consume(int fd, int client_fd, ConnectionSocket *ret);
 void connection_socket_close(ConnectionSocket *socket);
 
 /* The next message finds room. */

@@ -416,7 +416,42 @@ int leases_add_kind_consume(Leases *leases, const char *service, LeaseKind kind,
     return 0;
 }
 
+int leases_restore_consume(Leases *leases, const Lease *lease, int pidfd)
+{
+    _cleanup_(fd_closep) int fd = pidfd;
+    uint64_t ticks = 0;
+
+    /* The pidfd is its process for good; where it came without one, the pid may be another's. */
+    if (fd < 0 || process_has_ended(fd) || !process_start_time(lease->pid, &ticks) ||
+        (lease->start_time_ticks > 0 && lease->start_time_ticks != ticks))
+        return -ESRCH;
+    int r = leases_add_kind_consume(leases, lease->service, LEASE_LISTENERS, TAKE_FD(fd), lease->pid, lease->uid, UINT32_MAX);
+    if (r != 0)
+        return r;
+    Entry *entry = entry_find(leases, lease->service, lease->pid);
+    entry->lease.kinds = lease->kinds;
+    entry->lease.since_us = lease->since_us;
+    return 0;
+}
+
+int leases_pidfd(Leases *leases, pid_t pid)
+{
+    const Process *process = RB_FIND(Processes, &leases->processes, &(Process){.pid = pid});
+
+    return process ? process->pidfd : -1;
+}
+
 /* ---- looking ---- */
+
+void leases_visit(const Leases *leases, void (*visit)(const Lease *lease, void *userdata), void *userdata)
+{
+    Leases *all = (Leases *)(uintptr_t)leases;
+    Holding *holding;
+
+    RB_FOREACH(holding, Holdings, &all->holdings)
+        for (const Lease *lease = &holding->first->lease; lease; lease = lease->next_of_service)
+            visit(lease, userdata);
+}
 
 bool leases_has_kind(Leases *leases, const char *service, LeaseKind kind, pid_t pid)
 {

@@ -44,6 +44,13 @@ enum { LEASE_LIMIT = 1 };
 int leases_add_consume(Leases *leases, const char *service, int pidfd, pid_t pid, uid_t uid, uint32_t max_of_uid);
 int leases_add_kind_consume(Leases *leases, const char *service, LeaseKind kind, int pidfd, pid_t pid, uid_t uid,
                             uint32_t max_of_uid);
+/* One that was there before us, with all that lease says; kinds, start_time_ticks and since_us included. -ESRCH: its process has
+ * ended, or the pid is another's now. */
+int leases_restore_consume(Leases *leases, const Lease *lease, int pidfd);
+/* Of a process that has a lease; borrowed. -1: it has none. */
+int leases_pidfd(Leases *leases, pid_t pid);
+/* Calls for each lease of all. Must not change them. */
+void leases_visit(const Leases *leases, void (*visit)(const Lease *lease, void *userdata), void *userdata);
 /* One of what a process has of a service is no more; where that was all, its lease ends, and on_end is called. */
 void leases_drop_kind(Leases *leases, const char *service, LeaseKind kind, pid_t pid);
 /* The same, and nobody is told: what was never handed out. */

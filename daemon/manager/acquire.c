@@ -7,7 +7,7 @@
 
 #include "daemon/place/holders.h"
 #include "daemon/log.h"
-#include "daemon/manager/internal.h"
+#include "daemon/manager/kept.h"
 
 #define ACQUIRE_NAMES_MAX 1024
 
@@ -45,7 +45,7 @@ static int check_exclusive(Manager *manager, const Caller *caller, const Service
         _cleanup_(freep) pid_t *pids = NULL;
         size_t count = 0;
         uint64_t inode = listener->handed_out && listener->fd >= 0 ? holders_inode(listener->fd) : 0;
-        if (inode == 0 || holders_find(&inode, 1, 8, &pids, &count) < 0)
+        if (inode == 0 || manager_find_holders(manager, &inode, 1, 8, &pids, &count) < 0)
             continue;
         for (size_t i = 0; i < count; i++)
             if (pids[i] != caller->credentials->pid)
@@ -147,11 +147,13 @@ static int hand_out(Service *service, Handed *handed)
     return 0;
 }
 
-static void mark_handed_out(Service *service)
+static void mark_handed_out(Manager *manager, Service *service)
 {
     for (Listener *listener = service->listeners; listener; listener = listener->next)
-        if (listener->state == LISTENER_LISTENING)
+        if (listener->state == LISTENER_LISTENING && !listener->handed_out) {
             listener->handed_out = true;
+            manager_keep_listener(manager, listener);
+        }
 }
 
 static int make_lease(Manager *manager, const Caller *caller, int process_fd, Service *service, Failure *failure)
@@ -168,7 +170,7 @@ static int make_lease(Manager *manager, const Caller *caller, int process_fd, Se
     if (r < 0)
         return r;
     caller->credentials->has_lease = true;
-    mark_handed_out(service);
+    mark_handed_out(manager, service);
     registry_touch(&manager->registry, service);
     manager_event(manager, "acquired", service->context->name, NULL, "%s is taken by process %d", service->context->name,
                   (int)credentials->pid);
@@ -188,7 +190,7 @@ static int make_leases(Manager *manager, const Caller *caller, char *const *name
         bool had = leases_has_kind(manager->leases, names[i], LEASE_LISTENERS, caller->credentials->pid);
         /* A process that asks again over the connection that it asked on before has nothing to prove. */
         if (caller->credentials->has_lease && had) {
-            mark_handed_out(service);
+            mark_handed_out(manager, service);
             continue;
         }
         if (process_fd < 0)
@@ -204,6 +206,9 @@ static int make_leases(Manager *manager, const Caller *caller, char *const *name
         if (!had)
             new_ones[made++] = names[i];
     }
+    for (size_t i = 0; i < made; i++)
+        manager_keep_lease(manager, new_ones[i], caller->credentials->pid);
+    manager_keep_flush(manager);
     return 0;
 }
 
@@ -256,6 +261,7 @@ void manager_on_lease_end(const Lease *lease, void *userdata)
 
     if (service)
         registry_touch(&manager->registry, service);
+    manager_forget_lease(manager, lease);
     manager_serve_lease_ended(manager, lease);
     manager_event(manager, "released", lease->service, NULL, "%s is let go of by process %d", lease->service,
                   (int)lease->pid);
@@ -264,5 +270,6 @@ void manager_on_lease_end(const Lease *lease, void *userdata)
         manager_check_draining(manager);
         manager_run_plan_between(manager);
     }
+    manager_keep_flush(manager);
     manager_events_flush(manager);
 }

@@ -4,6 +4,7 @@
 
 #include "config/load.h"
 #include "daemon/handout/lease.h"
+#include "daemon/hold/hold.h"
 #include "daemon/manager/manager.h"
 #include "daemon/manager/registry.h"
 #include "daemon/metrics/metrics.h"
@@ -41,6 +42,13 @@ struct Manager {
     Leases *leases;
     Metrics *metrics;
     Serve *serve; /* serve.h */
+    Hold *hold;   /* kept.h; NULL: nothing outlives us */
+    bool keep;
+    char *keeper_program; /* NULL: somebody else starts it */
+    bool keeper_is_fresh; /* we have started it: it holds nothing */
+    LIST_HEAD(, Listener) unkept; /* to be put there */
+    sd_event_source *keep_source; /* puts them, piece by piece */
+    Buffer kept_value;
     uint64_t started_at_us;
 
     bool booting; /* boot's plan has not run yet */

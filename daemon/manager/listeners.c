@@ -8,7 +8,7 @@
 
 #include "daemon/place/holders.h"
 #include "daemon/log.h"
-#include "daemon/manager/internal.h"
+#include "daemon/manager/kept.h"
 
 #define DRAINING_HOLDERS_MAX 64
 
@@ -205,7 +205,7 @@ void manager_close_listener(Manager *manager, Listener *listener)
     if (manager->observer.on_listeners && listener->former_service)
         manager->observer.on_listeners(listener->former_service, manager->observer.userdata);
     if (inode > 0)
-        holders_find(&inode, 1, DRAINING_HOLDERS_MAX, &listener->holders, &listener->holder_count);
+        manager_find_holders(manager, &inode, 1, DRAINING_HOLDERS_MAX, &listener->holders, &listener->holder_count);
     if (listener->holder_count == 0) {
         listener_free(listener);
         return;
@@ -307,6 +307,7 @@ void manager_take_result(Manager *manager, Listener *listener, PlaceResult *resu
         listener->device = result->device;
         listener->inode = result->inode;
     }
+    manager_keep_listener(manager, listener);
     if (listener->state == LISTENER_WAITING)
         TAILQ_INSERT_TAIL(&manager->waiting, listener, queue);
     manager_serve_listener(manager, listener);
@@ -322,6 +323,7 @@ void manager_replace_listener(Manager *manager, Listener *listener)
 {
     manager_dequeue_listener(manager, listener);
     listener_stop_watch(listener);
+    manager_forget_listener(manager, listener);
     place_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
     free(listener->path);
     listener->path = NULL;

@@ -6,7 +6,10 @@
 
 #include "daemon/bind/bind.h"
 #include "daemon/log.h"
-#include "daemon/manager/internal.h"
+#include "daemon/manager/kept.h"
+
+/* Programs have the time that their services give them; systemd would wait for as long. */
+#define KEEPER_END_TIMEOUT_MS 100000
 
 int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret)
 {
@@ -24,11 +27,16 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret)
     manager->config_path = options->config_path ? strdup(options->config_path) : NULL;
     manager->state_path = strdup(options->state_path);
     manager->runtime_path = strdup(options->runtime_path);
-    if (!manager->state_path || !manager->runtime_path || (options->config_path && !manager->config_path))
+    manager->keep = options->keep;
+    manager->keeper_program = options->keeper_program ? strdup(options->keeper_program) : NULL;
+    if (!manager->state_path || !manager->runtime_path || (options->config_path && !manager->config_path) ||
+        (options->keeper_program && !manager->keeper_program))
         return -ENOMEM;
     int r = metrics_new(&manager->metrics);
     if (r == 0)
         r = leases_new(event, manager_on_lease_end, manager, &manager->leases);
+    if (r == 0)
+        r = manager_kept_new(manager);
     if (r == 0)
         r = manager_serve_new(manager);
     if (r == 0)
@@ -57,6 +65,7 @@ void manager_free(Manager *manager)
     manager_retry_release(manager);
     manager_serve_free(manager);
     leases_free(manager->leases);
+    manager_kept_free(manager);
     free_queue(&manager->closing);
     free_queue(&manager->draining);
     registry_release(&manager->registry);
@@ -168,9 +177,11 @@ static int open_store(Manager *manager)
 int manager_start(Manager *manager)
 {
     Failure failure = {0};
-    int r = open_store(manager);
 
+    /* First: while we read, it starts. */
     manager->booting = true;
+    manager_kept_open(manager);
+    int r = open_store(manager);
     if (r == 0)
         r = manager_open_metrics(manager);
     if (r != 0)
@@ -180,6 +191,9 @@ int manager_start(Manager *manager)
         log_error("%s/registry.db: %s", manager->state_path, store_error(manager->store));
         return r;
     }
+    r = manager_take_back(manager);
+    if (r < 0)
+        return r;
     /* Planned first from what was; files that have changed meanwhile change the plan before anything is bound. */
     r = manager_plan_everything(manager);
     if (r < 0)
@@ -202,6 +216,7 @@ int manager_start(Manager *manager)
     manager_adopt_end(manager);
     manager->booting = false;
     manager_sweep_metrics(manager);
+    manager_kept_started(manager);
     log_info("services: %zu, machines: %zu", manager->registry.service_count, manager->registry.machine_count);
     return 0;
 }
@@ -213,6 +228,12 @@ void manager_stop(Manager *manager)
         for (Listener *listener = service->listeners; listener; listener = listener->next)
             if (listener->fd >= 0)
                 place_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
+}
+
+void manager_abandon(Manager *manager)
+{
+    if (hold_is_there(manager->hold) && manager->keeper_is_fresh)
+        hold_end(manager->hold, KEEPER_END_TIMEOUT_MS);
 }
 
 bool manager_has_staged(const Manager *manager)

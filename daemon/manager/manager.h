@@ -29,6 +29,8 @@ struct ManagerOptions {
     const char *config_path;  /* NULL: the system's folders */
     const char *state_path;
     const char *runtime_path;
+    bool keep;                  /* hvsock-keeper holds what we hold */
+    const char *keeper_program; /* to be started where none runs; NULL: somebody else does that */
 };
 
 /* Who calls: the kernel's credentials, and how to name them in logs. */
@@ -67,8 +69,11 @@ void manager_observe(Manager *manager, const ManagerObserver *observer);
 int manager_adopt_consume(Manager *manager, const char *name, int fd);
 /* Opens the store, loads files, plans and binds: boot's plan. 0; a positive answer: cannot start (it was logged). -errno. */
 int manager_start(Manager *manager);
-/* Lets go of every listener and removes our paths (SIGTERM in a private folder). */
+/* Lets go of every listener and removes our paths, and ends the keeper (SIGTERM in a private folder). */
 void manager_stop(Manager *manager);
+
+/* After a start that failed: a keeper that was started for it ends. */
+void manager_abandon(Manager *manager);
 
 const Access *manager_access(const Manager *manager);
 const Settings *manager_settings(const Manager *manager); /* limits etc. filled in with their defaults */

@@ -145,6 +145,8 @@ void listener_free(Listener *listener)
 {
     if (!listener)
         return;
+    if (listener->unkept)
+        LIST_REMOVE(listener, of_unkept);
     fd_close(listener->fd);
     free(listener->uri);
     free(listener->key);

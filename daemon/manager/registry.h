@@ -61,6 +61,7 @@ struct Listener {
     char *reason;  /* of waiting and failed */
     char *watch_path;        /* the folder that a waiting one waits for, or that a listening one's path is in */
     LIST_ENTRY(Listener) of_folder; /* where folder is there */
+    LIST_ENTRY(Listener) of_unkept; /* where it is unkept */
     struct Folder *folder;   /* watched; see retry.c */
     pid_t *holders;
     size_t holder_count;
@@ -73,6 +74,7 @@ struct Listener {
     uint8_t state;
     bool wildcard;
     bool planned;    /* in the manager's queue of what is to be bound or changed */
+    bool unkept;     /* hvsock-keeper does not have it yet, or as it was before; see kept.c */
     bool handed_out; /* somebody may hold a copy */
     bool adopted;    /* passed to us at the start: who did holds it too */
     int accept_fd;   /* the epoll(7) that it is watched in for connections (serve.h); -1: not watched */

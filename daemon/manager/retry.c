@@ -11,7 +11,7 @@
 
 #include "daemon/place/holders.h"
 #include "daemon/log.h"
-#include "daemon/manager/internal.h"
+#include "daemon/manager/kept.h"
 
 /* A folder that is watched for as long as a listener names it: one that waits for something to come there, or one that
  * listens there, and must know when its path is gone. One that is gone itself is in no tree: another of its path is another
@@ -305,7 +305,7 @@ void manager_check_draining(Manager *manager)
         next = TAILQ_NEXT(listener, queue);
         _cleanup_(freep) pid_t *holders = NULL;
         size_t count = 0;
-        if (holders_find(&listener->socket_inode, 1, 64, &holders, &count) < 0)
+        if (manager_find_holders(manager, &listener->socket_inode, 1, 64, &holders, &count) < 0)
             continue;
         free(listener->holders);
         listener->holders = TAKE_PTR(holders);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "daemon/bind/bind.h"
-#include "daemon/manager/internal.h"
+#include "daemon/manager/kept.h"
 
 /* So many at once share what costs: a folder, a question to the keeper. Not more, so that a start with very many goes on
  * while the first of them are told. */
@@ -147,10 +147,27 @@ static int run_planned(Manager *manager)
     return 0;
 }
 
+/* The keeper lets go before we do: a port of AF_VSOCK is free when nobody has it any more, and who else has it is to be seen. */
+static void forget_closing(Manager *manager)
+{
+    const Listener *listener;
+    bool wait = false;
+
+    if (TAILQ_EMPTY(&manager->closing))
+        return;
+    TAILQ_FOREACH(listener, &manager->closing, queue) {
+        manager_forget_listener(manager, listener);
+        wait |= !listener->path;
+    }
+    if (wait)
+        manager_keep_flush_wait(manager);
+}
+
 void manager_run_plan(Manager *manager)
 {
     Listener *listener;
 
+    forget_closing(manager);
     while ((listener = TAILQ_FIRST(&manager->closing))) {
         TAILQ_REMOVE(&manager->closing, listener, queue);
         manager_close_listener(manager, listener);
@@ -160,6 +177,7 @@ void manager_run_plan(Manager *manager)
             manager_dequeue_listener(manager, listener);
             listener_failed(manager, listener, "out of memory");
         }
+    manager_keep_flush(manager);
     manager_watch_waiting(manager);
 }
 

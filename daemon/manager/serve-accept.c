@@ -283,6 +283,7 @@ int serving_on_connections(sd_event_source *source, int fd, uint32_t revents, vo
         for (int n = 0; n < SERVE_ACCEPTS_A_TURN / count && turn == TURN_GO_ON; n++)
             turn = accept_one(serving, listener);
     }
+    hold_flush(manager->hold);
     manager_events_flush(manager);
     return 0;
 }

@@ -144,7 +144,7 @@ static void forget_a_peer(Serving *serving)
         }
 }
 
-static ServePeer *peer_get(Serving *serving, const PeerKey *key)
+ServePeer *serving_peer_get(Serving *serving, const PeerKey *key)
 {
     ServePeer wanted = {.key = *key};
     ServePeer *peer = RB_FIND(ServePeers, &serving->peers, &wanted);
@@ -201,6 +201,7 @@ void serving_add_accepted(Serving *serving, ServePeer *peer, const Newcomer *new
     TAILQ_INSERT_TAIL(&peer->connections, accepted, of_peer);
     serving->accepted_count++;
     peer->connection_count++;
+    serving_keep_accepted(serving, accepted);
     if (serving->accepted_count < serving->sweep_at)
         return;
     serving_sweep(serving, NULL);
@@ -267,6 +268,7 @@ void serving_sweep(Serving *serving, ServePeer *peer)
             TAILQ_REMOVE(&accepted->peer->connections, accepted, of_peer);
             serving->accepted_count--;
             accepted->peer->connection_count--;
+            serving_forget_accepted(serving, accepted);
             free(accepted);
         }
     }
@@ -291,7 +293,7 @@ Refusal serving_decide(Serving *serving, const Newcomer *newcomer, uint64_t now_
 {
     if (!newcomer->known)
         return REFUSAL_UNKNOWN;
-    ServePeer *peer = peer_get(serving, &newcomer->key);
+    ServePeer *peer = serving_peer_get(serving, &newcomer->key);
     *ret_peer = peer;
     if (newcomer->wrong_user)
         return REFUSAL_WRONG_USER;

@@ -9,6 +9,7 @@
 
 #include "daemon/place/holders.h"
 #include "daemon/log.h"
+#include "daemon/manager/kept.h"
 #include "daemon/manager/serve.h"
 
 static int serving_compare(const Serving *a, const Serving *b)
@@ -16,7 +17,7 @@ static int serving_compare(const Serving *a, const Serving *b)
     return strcmp(a->name, b->name);
 }
 
-RB_GENERATE_INTERNAL(Servings, Serving, by_name, serving_compare, _unused_ static)
+RB_GENERATE_INTERNAL(Servings, Serving, by_name, serving_compare, _unused_)
 
 Serving *serving_find(Manager *manager, const char *name)
 {
@@ -122,6 +123,7 @@ static void waiting_free(Serving *serving, Waiting *waiting)
 {
     TAILQ_REMOVE(&serving->waiting, waiting, waiting);
     serving->waiting_count--;
+    serving_forget_waiting(serving, waiting);
     fd_close(waiting->fd);
     free(waiting);
 }
@@ -136,10 +138,11 @@ void serving_keep_consume(Serving *serving, const char *text, size_t size_bytes,
         fd_close(fd);
         return;
     }
-    *waiting = (Waiting){.fd = fd, .size_bytes = size_bytes};
+    *waiting = (Waiting){.number = ++serving->manager->serve->next_waiting, .fd = fd, .size_bytes = size_bytes};
     memcpy(waiting->text, text, size_bytes);
     TAILQ_INSERT_TAIL(&serving->waiting, waiting, waiting);
     serving->waiting_count++;
+    serving_keep_waiting(serving, waiting);
 }
 
 void serving_flush(Serving *serving)
@@ -177,7 +180,7 @@ static void serving_free(Serving *serving)
     free(serving);
 }
 
-static int serving_get(Manager *manager, const char *name, Serving **ret)
+int serving_get(Manager *manager, const char *name, Serving **ret)
 {
     size_t size_bytes = strlen(name) + 1;
 
@@ -215,6 +218,7 @@ static void client_free(ServeClient *client)
     TAILQ_REMOVE(&client->serving->clients, client, clients);
     client->serving->client_count--;
     client->serving->manager->serve->client_count--;
+    serving_forget_client(client);
     sd_event_source_disable_unref(client->source);
     connection_socket_close(&client->socket);
     free(client);
@@ -379,7 +383,7 @@ static bool client_has_closed(ServeClient *client)
     client->unread_before = unread;
     if (!stuck || (geteuid() != 0 && client->uid != geteuid()))
         return false;
-    return holders_find(&client->socket.inode, 1, 1, &pids, &count) == 0 && count == 0;
+    return manager_find_holders(client->serving->manager, &client->socket.inode, 1, 1, &pids, &count) == 0 && count == 0;
 }
 
 static bool serving_look(Serving *serving)
@@ -477,32 +481,44 @@ static int client_on_io(sd_event_source *source, int fd, uint32_t revents, void 
     return 0;
 }
 
-static int client_new(Serving *serving, const Credentials *credentials, ServeClient **ret)
+/* The socket is taken over. */
+static int client_new(Serving *serving, ConnectionSocket *socket, pid_t pid, uid_t uid, ServeClient **ret)
 {
     Manager *manager = serving->manager;
     ServeClient *client = calloc(1, sizeof(*client));
 
-    if (!client)
+    if (!client) {
+        connection_socket_close(socket);
         return -ENOMEM;
-    int r = connection_socket_new(&client->socket);
-    if (r < 0) {
-        free(client);
-        return r;
     }
-    r = sd_event_add_io(manager->event, &client->source, client->socket.fd, EPOLLIN | EPOLLRDHUP, client_on_io, client);
+    client->socket = *socket;
+    int r = sd_event_add_io(manager->event, &client->source, client->socket.fd, EPOLLIN | EPOLLRDHUP, client_on_io, client);
     if (r < 0) {
         connection_socket_close(&client->socket);
         free(client);
         return r;
     }
     client->serving = serving;
-    client->pid = credentials->pid;
-    client->uid = credentials->uid;
+    client->pid = pid;
+    client->uid = uid;
     client->number = ++manager->serve->next_client;
     TAILQ_INSERT_HEAD(&serving->clients, client, clients);
     serving->client_count++;
     manager->serve->client_count++;
     *ret = client;
+    return 0;
+}
+
+int serving_restore_client_consume(Serving *serving, ConnectionSocket *socket, pid_t pid, uid_t uid, uint64_t number)
+{
+    ServeClient *client;
+    int r = client_new(serving, socket, pid, uid, &client);
+
+    if (r < 0)
+        return r;
+    client->number = number;
+    if (serving->manager->serve->next_client < number)
+        serving->manager->serve->next_client = number;
     return 0;
 }
 
@@ -541,6 +557,7 @@ int manager_serve(Manager *manager, const Caller *caller, const char *name, int 
     Serving *serving = NULL;
     ServeClient *client = NULL;
     Service *service = NULL;
+    ConnectionSocket socket;
 
     int r = manager_check_serve(manager, caller, name, &service, failure);
     if (r == 0)
@@ -548,7 +565,9 @@ int manager_serve(Manager *manager, const Caller *caller, const char *name, int 
     if (r == 0 && serving->client_count >= SERVE_CLIENTS_MAX)
         r = failure_limit_reached(failure, "serveClients", SERVE_CLIENTS_MAX);
     if (r == 0)
-        r = client_new(serving, caller->credentials, &client);
+        r = connection_socket_new(&socket);
+    if (r == 0)
+        r = client_new(serving, &socket, caller->credentials->pid, caller->credentials->uid, &client);
     _cleanup_(fd_closep) int fd = r == 0 ? fd_duplicate(client->socket.client_fd) : -1;
     if (r == 0 && fd < 0)
         r = fd;
@@ -563,6 +582,9 @@ int manager_serve(Manager *manager, const Caller *caller, const char *name, int 
             return failure_limit_reached(failure, "descriptors", 0);
         return r;
     }
+    serving_keep_client(client);
+    manager_keep_lease(manager, name, client->pid);
+    hold_flush(manager->hold);
     manager_event(manager, "acquired", name, NULL, "%s is served by process %d", name, (int)client->pid);
     registry_touch(&manager->registry, service);
     serving_flush(serving);

@@ -61,6 +61,7 @@ struct Accepted {
 
 struct Waiting {
     TAILQ_ENTRY(Waiting) waiting;
+    uint64_t number;
     int fd;
     size_t size_bytes;
     char text[];
@@ -110,12 +111,14 @@ struct Serving {
 };
 
 RB_HEAD(Servings, Serving);
+RB_PROTOTYPE_INTERNAL(Servings, Serving, by_name, , _unused_)
 
 /* The manager's part of it. */
 struct Serve {
     struct Servings servings;
     size_t client_count;
     uint64_t next_client;
+    uint64_t next_waiting;
     uint64_t generation; /* of machines and settings: what rules were made of */
     sd_event_source *timer;
     uint64_t timer_us; /* its interval */
@@ -136,6 +139,9 @@ typedef struct Newcomer {
 
 /* serve.c */
 Serving *serving_find(Manager *manager, const char *name);
+int serving_get(Manager *manager, const char *name, Serving **ret);
+/* A client that another hvsockd had; the socket is taken over. */
+int serving_restore_client_consume(Serving *serving, ConnectionSocket *socket, pid_t pid, uid_t uid, uint64_t number);
 /* Watches those listeners that are to be watched now, and no others. */
 void serving_update(Serving *serving);
 /* Takes what comes, or lets it wait: by whether there is room. */
@@ -153,6 +159,14 @@ void serving_had_turn(ServeClient *client);
 void serve_client_end(ServeClient *client);
 void serve_timer_start(Manager *manager, uint64_t in_us);
 
+/* serve-kept.c: so that it outlives us */
+void serving_keep_client(const ServeClient *client);
+void serving_forget_client(const ServeClient *client);
+void serving_keep_accepted(const Serving *serving, const Accepted *accepted);
+void serving_forget_accepted(const Serving *serving, const Accepted *accepted);
+void serving_keep_waiting(const Serving *serving, const Waiting *waiting);
+void serving_forget_waiting(const Serving *serving, const Waiting *waiting);
+
 /* serve-accept.c */
 int serving_on_connections(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
@@ -168,5 +182,6 @@ void serving_add_accepted(Serving *serving, ServePeer *peer, const Newcomer *new
 /* Forgets those that are closed; peer NULL: of all peers. */
 void serving_sweep(Serving *serving, ServePeer *peer);
 void serving_release_peers(Serving *serving);
+ServePeer *serving_peer_get(Serving *serving, const PeerKey *key);
 /* A bucket with room for burst: true, and one is taken. */
 bool bucket_take(uint64_t *bucket_ns, uint64_t interval_ns, uint64_t burst_ns, uint64_t now_ns);

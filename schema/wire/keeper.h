@@ -24,6 +24,7 @@
 #define KEEPER_KEY_LEASE 's'
 #define KEEPER_KEY_CLIENT 'c'     /* of Serve */
 #define KEEPER_KEY_WAITING 'w'    /* an accepted connection that waits for one */
+#define KEEPER_KEY_ACCEPTED 'n'   /* one that was handed to one: who has it */
 #define KEEPER_KEY_ACTIVATION 'a' /* what is remembered of a service's starts */
 #define KEEPER_KEY_PROGRAM 'p'
 

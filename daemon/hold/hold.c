@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frames to and from the keeper: gathered, sent, waited for, told. Lives as long as the manager. */
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/hold/internal.h"
+#include "daemon/log.h"
+
+#define SEND_TIMEOUT_MS 2000 /* a keeper that takes nothing for so long is dead, or as good as that */
+#define LIST_TIMEOUT_MS 20000
+#define FLUSH_TIMEOUT_MS 5000
+#define FRAMES_A_TURN 64
+/* A frame is sent before the next item could be too much for it. */
+#define GATHERED_MAX_BYTES (FRAME_MAX_BYTES - KEEPER_KEY_MAX_BYTES - KEEPER_VALUE_MAX_BYTES - 64)
+
+uint64_t hold_now_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000;
+}
+
+int hold_new(sd_event *event, const HoldOptions *options, const HoldObserver *observer, Hold **ret)
+{
+    _cleanup_(hold_freep) Hold *hold = calloc(1, sizeof(*hold));
+
+    if (!hold)
+        return -ENOMEM;
+    hold->fd = hold->child_pidfd = -1;
+    STAILQ_INIT(&hold->told_later);
+    hold->event = sd_event_ref(event);
+    hold->observer = *observer;
+    hold->runtime_path = strdup(options->runtime_path);
+    hold->program = options->program ? strdup(options->program) : NULL;
+    hold->data = malloc(FRAME_MAX_BYTES);
+    if (!hold->runtime_path || !hold->data || (options->program && !hold->program))
+        return -ENOMEM;
+    *ret = TAKE_PTR(hold);
+    return 0;
+}
+
+static void frame_forget(Hold *hold, HoldFrame *frame)
+{
+    STAILQ_REMOVE(&hold->told_later, frame, HoldFrame, queue);
+    fd_list_clear(&frame->fds);
+    free(frame);
+}
+
+void hold_free(Hold *hold)
+{
+    if (!hold)
+        return;
+    while (!STAILQ_EMPTY(&hold->told_later))
+        frame_forget(hold, STAILQ_FIRST(&hold->told_later));
+    sd_event_source_disable_unref(hold->source);
+    sd_event_source_disable_unref(hold->deferred);
+    sd_event_source_disable_unref(hold->timer);
+    hold_release_child(hold);
+    fd_close(hold->fd);
+    buffer_release(&hold->gathered);
+    buffer_release(&hold->frame);
+    free(hold->data);
+    free(hold->runtime_path);
+    free(hold->program);
+    sd_event_unref(hold->event);
+    free(hold);
+}
+
+bool hold_is_there(const Hold *hold)
+{
+    return hold && hold->fd >= 0;
+}
+
+pid_t hold_pid(const Hold *hold)
+{
+    return hold_is_there(hold) ? hold->pid : 0;
+}
+
+bool hold_is_privileged(const Hold *hold)
+{
+    return hold_is_there(hold) && hold->pid > 0 && hold->uid == 0 && geteuid() != 0;
+}
+
+void hold_drop(Hold *hold)
+{
+    hold->source = sd_event_source_disable_unref(hold->source);
+    hold->fd = fd_close(hold->fd);
+    hold->pid = 0;
+    buffer_clear(&hold->gathered);
+    hold->gathered_fd_count = 0;
+    hold_start_looking(hold, 0);
+}
+
+/* ---- sending ---- */
+
+int hold_send(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
+{
+    uint64_t until_us = 0;
+    int r;
+
+    while ((r = frame_send(hold->fd, frame, fds, fd_count)) == -EAGAIN || r == -ETOOMANYREFS || r == -EINTR) {
+        struct pollfd room = {.fd = hold->fd, .events = r == -EAGAIN ? POLLOUT : 0};
+        uint64_t now_us = hold_now_us();
+        if (until_us == 0)
+            until_us = now_us + SEND_TIMEOUT_MS * 1000u;
+        if (now_us >= until_us)
+            return -ETIMEDOUT;
+        /* So many descriptors of ours are on their way: the kernel does not tell when there are fewer. */
+        if (poll(&room, 1, r == -EAGAIN ? (int)((until_us - now_us) / 1000) + 1 : 1) < 0 && errno != EINTR)
+            return -errno;
+    }
+    return r;
+}
+
+static void send_or_drop(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
+{
+    int r = hold_send(hold, frame, fds, fd_count);
+
+    if (r == 0)
+        return;
+    if (r != -EPIPE && r != -ECONNRESET && r != -ENOTCONN)
+        log_warning("hvsock-keeper takes nothing any more: %s", strerror(-r));
+    hold_drop(hold);
+}
+
+static bool gather(Hold *hold, uint16_t type, size_t fd_count)
+{
+    if (hold->fd < 0)
+        return false;
+    if (hold->gathered.size_bytes > 0 && (hold->gathered_type != type || hold->gathered.size_bytes > GATHERED_MAX_BYTES ||
+                                          hold->gathered_fd_count + fd_count > FRAME_FDS_MAX))
+        hold_flush(hold);
+    if (hold->fd < 0)
+        return false;
+    if (hold->gathered.size_bytes == 0) {
+        frame_begin(&hold->gathered, KEEPER_VERSION, type, 0);
+        hold->gathered_type = type;
+    }
+    return true;
+}
+
+static void put_item(Buffer *frame, const char *key, size_t key_size_bytes, const Buffer *value, size_t fd_count)
+{
+    size_t item = frame_open(frame, KEEPER_TAG_ITEM);
+
+    frame_put(frame, KEEPER_TAG_KEY, key, key_size_bytes);
+    frame_put(frame, KEEPER_TAG_VALUE, value->data, value->size_bytes);
+    frame_put_number(frame, KEEPER_TAG_FDS, fd_count);
+    frame_close(frame, item);
+}
+
+void hold_put(Hold *hold, const char *key, size_t key_size_bytes, const Buffer *value, const int *fds, size_t fd_count)
+{
+    if (key_size_bytes > KEEPER_KEY_MAX_BYTES || value->size_bytes > KEEPER_VALUE_MAX_BYTES || value->failed ||
+        fd_count > KEEPER_ITEM_FDS_MAX || !gather(hold, KEEPER_PUT, fd_count))
+        return;
+    put_item(&hold->gathered, key, key_size_bytes, value, fd_count);
+    memcpy(hold->gathered_fds + hold->gathered_fd_count, fds, fd_count * sizeof(*fds));
+    hold->gathered_fd_count += fd_count;
+}
+
+void hold_delete(Hold *hold, const char *key, size_t key_size_bytes)
+{
+    if (key_size_bytes <= KEEPER_KEY_MAX_BYTES && gather(hold, KEEPER_DELETE, 0))
+        frame_put(&hold->gathered, KEEPER_TAG_KEY, key, key_size_bytes);
+}
+
+void hold_flush(Hold *hold)
+{
+    if (!hold_is_there(hold) || hold->gathered.size_bytes == 0)
+        return;
+    if (frame_end(&hold->gathered) < 0) {
+        log_error("out of memory: hvsock-keeper does not know all");
+        hold->gathered.failed = false;
+    } else {
+        send_or_drop(hold, &hold->gathered, hold->gathered_fds, hold->gathered_fd_count);
+    }
+    buffer_clear(&hold->gathered);
+    hold->gathered_fd_count = 0;
+}
+
+void hold_flush_wait(Hold *hold)
+{
+    Frame frame;
+
+    hold_flush(hold);
+    /* An empty request: what was sent before it has been done when it is answered. */
+    if (hold->fd >= 0 && hold_call(hold, KEEPER_DELETE, NULL, NULL, 0, FLUSH_TIMEOUT_MS, &frame, NULL) == -ETIMEDOUT)
+        log_warning("hvsock-keeper does not answer; addresses that it has may be found in use");
+}
+
+/* ---- receiving ---- */
+
+int hold_receive(Hold *hold, uint64_t until_us, Frame *ret, FdList *ret_fds)
+{
+    size_t size_bytes;
+
+    for (;;) {
+        if (hold->fd < 0)
+            return -ENOTCONN;
+        int r = frame_receive(hold->fd, hold->data, &size_bytes, ret_fds);
+        if (r == 0) {
+            r = frame_read(hold->data, size_bytes, ret);
+            if (r == 0 && ret->type == KEEPER_HELLO)
+                hold_read_hello(hold, ret);
+            if (r == 0)
+                return 0;
+            fd_list_clear(ret_fds);
+        }
+        if (r != FRAME_AGAIN) {
+            if (r < 0 && r != -ECONNRESET)
+                log_error("hvsock-keeper says what is no frame of ours: %s", strerror(-r));
+            hold_drop(hold);
+            return -ENOTCONN;
+        }
+        struct pollfd ready = {.fd = hold->fd, .events = POLLIN};
+        uint64_t now_us = hold_now_us();
+        if (now_us >= until_us)
+            return -ETIMEDOUT;
+        if (poll(&ready, 1, (int)((until_us - now_us) / 1000) + 1) < 0 && errno != EINTR)
+            return -errno;
+    }
+}
+
+typedef struct Told {
+    const char *key;
+    size_t key_size_bytes;
+    uint64_t pid, number, error;
+    char *text; /* owned */
+} Told;
+
+static int told_read(const Frame *frame, Told *told)
+{
+    FrameFields fields = frame->fields;
+    FrameField field;
+    int r = 0;
+
+    while (r == 0 && frame_next(&fields, &field))
+        switch (field.tag) {
+        case KEEPER_TAG_KEY:
+            told->key = field.data;
+            told->key_size_bytes = field.size_bytes;
+            break;
+        case KEEPER_TAG_PID:
+            r = frame_field_number(&field, &told->pid);
+            break;
+        case KEEPER_TAG_NUMBER:
+            r = frame_field_number(&field, &told->number);
+            break;
+        case KEEPER_TAG_ERROR:
+            r = frame_field_number(&field, &told->error);
+            break;
+        case KEEPER_TAG_TEXT:
+            free(told->text);
+            told->text = NULL;
+            r = frame_field_text(&field, &told->text);
+            break;
+        default: /* of a newer one */
+            break;
+        }
+    return r;
+}
+
+static void hold_tell(Hold *hold, const Frame *frame, FdList *fds)
+{
+    const HoldObserver *observer = &hold->observer;
+    Told told = {0};
+
+    if (told_read(frame, &told) < 0) {
+        log_error("hvsock-keeper says what cannot be read (%u)", (unsigned)frame->type);
+    } else if (frame->type == KEEPER_STARTED && told.key) {
+        if (observer->on_started)
+            observer->on_started(told.key, told.key_size_bytes, (pid_t)told.pid, fds->count > 0 ? fds->fds[0] : -1,
+                                 (int)told.error, told.text ? told.text : "", observer->userdata);
+    } else if (frame->type == KEEPER_EXITED && told.key) {
+        if (observer->on_exited)
+            observer->on_exited(told.key, told.key_size_bytes, (pid_t)told.pid, (int)told.number, observer->userdata);
+    } else if (frame->type == KEEPER_REFUSED) {
+        log_warning("hvsock-keeper refuses %.*s: %s%s%s", (int)told.key_size_bytes, told.key ? told.key : "",
+                    told.text ? told.text : "", told.text ? ": " : "", strerror((int)told.error));
+    }
+    /* DONE that nobody waits for any more, and what a newer one tells. */
+    free(told.text);
+    fd_list_clear(fds);
+}
+
+static int on_deferred(sd_event_source *source, void *userdata)
+{
+    Hold *hold = userdata;
+    HoldFrame *later;
+    Frame frame;
+
+    while ((later = STAILQ_FIRST(&hold->told_later))) {
+        FdList fds = later->fds;
+        STAILQ_REMOVE_HEAD(&hold->told_later, queue);
+        if (frame_read(later->data, later->size_bytes, &frame) == 0)
+            hold_tell(hold, &frame, &fds);
+        else
+            fd_list_clear(&fds);
+        free(later);
+    }
+    return 0;
+}
+
+void hold_tell_later(Hold *hold, size_t size_bytes, FdList *fds)
+{
+    HoldFrame *later = malloc(sizeof(*later) + size_bytes);
+
+    if (!later || (!hold->deferred && sd_event_add_defer(hold->event, &hold->deferred, on_deferred, hold) < 0)) {
+        free(later);
+        fd_list_clear(fds);
+        log_error("out of memory: something that hvsock-keeper told is lost");
+        return;
+    }
+    later->fds = *fds;
+    *fds = (FdList){0};
+    later->size_bytes = size_bytes;
+    memcpy(later->data, hold->data, size_bytes);
+    STAILQ_INSERT_TAIL(&hold->told_later, later, queue);
+    sd_event_source_set_enabled(hold->deferred, SD_EVENT_ONESHOT);
+}
+
+static int hold_on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    Hold *hold = userdata;
+    Frame frame;
+    FdList fds = {0};
+
+    /* In the order in which it was told. */
+    on_deferred(NULL, hold);
+    for (int i = 0; i < FRAMES_A_TURN && hold->fd == fd; i++) {
+        if (hold_receive(hold, 0, &frame, &fds) < 0)
+            break;
+        hold_tell(hold, &frame, &fds);
+    }
+    return 0;
+}
+
+int hold_watch(Hold *hold)
+{
+    sd_event_source_disable_unref(hold->source);
+    return sd_event_add_io(hold->event, &hold->source, hold->fd, EPOLLIN, hold_on_io, hold);
+}
+
+/* ---- asking ---- */
+
+static int refusal(const Frame *frame)
+{
+    Told told = {0};
+    int r = told_read(frame, &told);
+
+    if (r == 0)
+        log_debug("hvsock-keeper refuses: %s: %s", told.text ? told.text : "?", strerror((int)told.error));
+    free(told.text);
+    return r < 0 ? r : -EREMOTEIO;
+}
+
+int hold_call(Hold *hold, KeeperType type, const Buffer *fields, const int *fds, size_t fd_count, int timeout_ms, Frame *ret_frame,
+              FdList *ret_fds)
+{
+    uint64_t until_us = hold_now_us() + (uint64_t)timeout_ms * 1000u;
+    FdList received = {0};
+
+    if (hold->fd < 0)
+        return -ENOTCONN;
+    hold_flush(hold);
+    if (++hold->request == 0)
+        hold->request = 1;
+    frame_begin(&hold->frame, KEEPER_VERSION, (uint16_t)type, hold->request);
+    if (fields)
+        buffer_append(&hold->frame, fields->data, fields->size_bytes);
+    int r = frame_end(&hold->frame);
+    if (r == 0 && hold->fd < 0)
+        r = -ENOTCONN;
+    if (r == 0)
+        r = hold_send(hold, &hold->frame, fds, fd_count);
+    while (r == 0 && (r = hold_receive(hold, until_us, ret_frame, &received)) == 0) {
+        if (ret_frame->request == hold->request && ret_frame->type >= KEEPER_DONE)
+            break;
+        hold_tell_later(hold, (size_t)(ret_frame->fields.data - hold->data) + ret_frame->fields.size_bytes, &received);
+    }
+    if (r == -EPIPE || r == -ECONNRESET)
+        hold_drop(hold);
+    if (r == 0 && ret_frame->type == KEEPER_REFUSED)
+        r = refusal(ret_frame);
+    if (r == 0 && ret_fds)
+        *ret_fds = received;
+    else
+        fd_list_clear(&received);
+    return r;
+}
+
+/* ---- programs ---- */
+
+int hold_start(Hold *hold, const char *key, size_t key_size_bytes, const Buffer *value, const Buffer *program, const int *fds,
+               size_t fd_count)
+{
+    if (!hold_is_there(hold))
+        return -ENOTCONN;
+    hold_flush(hold);
+    frame_begin(&hold->frame, KEEPER_VERSION, KEEPER_START, 0);
+    frame_put(&hold->frame, KEEPER_TAG_KEY, key, key_size_bytes);
+    frame_put(&hold->frame, KEEPER_TAG_VALUE, value->data, value->size_bytes);
+    frame_put(&hold->frame, KEEPER_TAG_PROGRAM, program->data, program->size_bytes);
+    int r = value->failed || program->failed ? -ENOMEM : frame_end(&hold->frame);
+    if (r == 0)
+        r = hold->fd < 0 ? -ENOTCONN : hold_send(hold, &hold->frame, fds, fd_count);
+    if (r == -EPIPE || r == -ECONNRESET || r == -ETIMEDOUT) {
+        hold_drop(hold);
+        r = -ENOTCONN;
+    }
+    return r;
+}
+
+static int tell_keeper(Hold *hold, KeeperType type, const char *key, size_t key_size_bytes, uint64_t number)
+{
+    if (!hold_is_there(hold))
+        return -ENOTCONN;
+    hold_flush(hold);
+    frame_begin(&hold->frame, KEEPER_VERSION, (uint16_t)type, 0);
+    frame_put(&hold->frame, KEEPER_TAG_KEY, key, key_size_bytes);
+    if (type == KEEPER_SIGNAL)
+        frame_put_number(&hold->frame, KEEPER_TAG_NUMBER, number);
+    int r = frame_end(&hold->frame);
+    if (r < 0)
+        return r;
+    if (hold->fd < 0)
+        return -ENOTCONN;
+    send_or_drop(hold, &hold->frame, NULL, 0);
+    return hold->fd < 0 ? -ENOTCONN : 0;
+}
+
+int hold_stop(Hold *hold, const char *key, size_t key_size_bytes)
+{
+    return tell_keeper(hold, KEEPER_STOP, key, key_size_bytes, 0);
+}
+
+int hold_signal(Hold *hold, const char *key, size_t key_size_bytes, int signal)
+{
+    return tell_keeper(hold, KEEPER_SIGNAL, key, key_size_bytes, (uint64_t)signal);
+}
+
+/* ---- everything that it holds ---- */
+
+static int item_read(const FrameField *field, HoldItem *item, uint64_t *fd_count)
+{
+    FrameFields fields;
+    FrameField part;
+    uint64_t number = 0;
+    int r = frame_field_fields(field, &fields);
+
+    while (r == 0 && frame_next(&fields, &part))
+        switch (part.tag) {
+        case KEEPER_TAG_KEY:
+            item->key = part.data;
+            item->key_size_bytes = part.size_bytes;
+            break;
+        case KEEPER_TAG_VALUE:
+            r = frame_field_fields(&part, &item->value);
+            break;
+        case KEEPER_TAG_FDS:
+            r = frame_field_number(&part, fd_count);
+            break;
+        case KEEPER_TAG_PID:
+            r = frame_field_number(&part, &number);
+            item->pid = (pid_t)number;
+            break;
+        case KEEPER_TAG_STATUS:
+            r = frame_field_number(&part, &number);
+            item->exited = true;
+            item->status = (int)number;
+            break;
+        default:
+            break;
+        }
+    return r;
+}
+
+static int list_items(const Frame *frame, FdList *fds, int (*on_item)(const HoldItem *item, void *userdata), void *userdata)
+{
+    FrameFields fields = frame->fields;
+    FrameField field;
+    size_t next = 0;
+    int r = 0;
+
+    while (r == 0 && frame_next(&fields, &field)) {
+        FdList own = {0};
+        HoldItem item = {.fds = &own};
+        uint64_t fd_count = 0;
+        if (field.tag != KEEPER_TAG_ITEM)
+            continue;
+        r = item_read(&field, &item, &fd_count);
+        if (r < 0 || !item.key || fd_count > fds->count - next)
+            return -EBADMSG;
+        for (uint64_t i = 0; i < fd_count && r == 0; i++)
+            r = fd_list_add_consume(&own, fd_list_take(fds, next++));
+        if (r == 0)
+            r = on_item(&item, userdata);
+        fd_list_clear(&own);
+    }
+    return r;
+}
+
+int hold_list(Hold *hold, int (*on_item)(const HoldItem *item, void *userdata), void *userdata)
+{
+    uint64_t until_us = hold_now_us() + LIST_TIMEOUT_MS * 1000u;
+    FdList fds = {0};
+    Frame frame;
+
+    int r = hold_call(hold, KEEPER_LIST, NULL, NULL, 0, LIST_TIMEOUT_MS, &frame, &fds);
+    while (r == 0 && frame.type != KEEPER_DONE) {
+        if (frame.type == KEEPER_LISTED && frame.request == hold->request)
+            r = list_items(&frame, &fds, on_item, userdata);
+        else
+            hold_tell_later(hold, (size_t)(frame.fields.data - hold->data) + frame.fields.size_bytes, &fds);
+        fd_list_clear(&fds);
+        if (r == 0)
+            r = hold_receive(hold, until_us, &frame, &fds);
+    }
+    fd_list_clear(&fds);
+    return r;
+}
+
+int hold_end(Hold *hold, int timeout_ms)
+{
+    uint64_t until_us = hold_now_us() + (uint64_t)timeout_ms * 1000u;
+    FdList fds = {0};
+    Frame frame;
+
+    int r = hold_call(hold, KEEPER_END, NULL, NULL, 0, timeout_ms, &frame, NULL);
+    while (r == 0)
+        if ((r = hold_receive(hold, until_us, &frame, &fds)) == 0)
+            fd_list_clear(&fds);
+    /* Nobody is looked for any more. */
+    hold->timer = sd_event_source_disable_unref(hold->timer);
+    return r == -ENOTCONN ? 0 : r;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of daemon/hold share; nobody else includes this. */
+#pragma once
+
+#include <sys/queue.h>
+
+#include "daemon/hold/hold.h"
+
+typedef struct HoldFrame HoldFrame;
+
+/* A frame that came while an answer was waited for. */
+struct HoldFrame {
+    STAILQ_ENTRY(HoldFrame) queue;
+    FdList fds;
+    size_t size_bytes;
+    char data[];
+};
+
+struct Hold {
+    sd_event *event;
+    char *runtime_path;
+    char *program; /* or NULL */
+    HoldObserver observer;
+
+    int fd; /* -1: there is none */
+    sd_event_source *source;
+    sd_event_source *deferred; /* tells what came meanwhile */
+    STAILQ_HEAD(, HoldFrame) told_later;
+    pid_t pid; /* as its HELLO said; 0: it has not yet */
+    uid_t uid;
+    char instance[16];
+    bool has_instance;
+    bool is_other; /* than the one before, said the last HELLO */
+
+    sd_event_source *timer; /* looks for another */
+    uint64_t retry_us;
+    bool lost; /* on_lost was called, and on_back not yet */
+
+    int child_pidfd; /* of one that we started; -1 */
+    sd_event_source *child_source;
+
+    Buffer gathered; /* a frame that is being written, or empty */
+    uint16_t gathered_type;
+    int gathered_fds[FRAME_FDS_MAX];
+    size_t gathered_fd_count;
+    Buffer frame; /* for calls */
+    uint32_t request;
+    char *data; /* FRAME_MAX_BYTES, for what is received */
+};
+
+/* hold.c: its socket is good for nothing any more; looked for again in the next turn of the loop. */
+void hold_drop(Hold *hold);
+/* Sends a frame, and waits for room (of what, the keeper never leaves long). */
+int hold_send(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count);
+/* Waits for the next frame, into hold->data. -ETIMEDOUT; -ENOTCONN. */
+int hold_receive(Hold *hold, uint64_t until_us, Frame *ret, FdList *ret_fds);
+/* Not the answer that is waited for: told by the loop. */
+void hold_tell_later(Hold *hold, size_t size_bytes, FdList *fds);
+uint64_t hold_now_us(void);
+/* What comes by itself is told by the loop from now on. */
+int hold_watch(Hold *hold);
+
+/* open.c */
+void hold_read_hello(Hold *hold, const Frame *frame);
+int hold_start_looking(Hold *hold, uint64_t in_us);
+void hold_release_child(Hold *hold);

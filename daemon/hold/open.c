@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding a keeper, or starting one; and again, when it has ended. Where nobody else starts it, we bind its socket ourselves
+ * and pass it: what we send waits there until it runs, so that nothing of ours waits for it. posix_spawn(3), unix(7). */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "daemon/hold/internal.h"
+#include "daemon/log.h"
+
+#define HELLO_TIMEOUT_MS 2000
+#define RETRY_FIRST_US 20000
+#define RETRY_MAX_US 500000
+#define RETRY_MISSING_US 5000000 /* it is not installed */
+#define END_OF_HUNG_MS 500
+
+/* ---- one that we start ---- */
+
+void hold_release_child(Hold *hold)
+{
+    hold->child_source = sd_event_source_disable_unref(hold->child_source);
+    hold->child_pidfd = fd_close(hold->child_pidfd);
+}
+
+static int on_child_end(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    Hold *hold = userdata;
+    siginfo_t info = {0};
+
+    if (waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+        return 0;
+    if (info.si_code == CLD_EXITED)
+        log_notice("hvsock-keeper (process %d) has ended with status %d", (int)info.si_pid, info.si_status);
+    else
+        log_warning("hvsock-keeper (process %d) was ended by signal %d", (int)info.si_pid, info.si_status);
+    hold_release_child(hold);
+    return 0;
+}
+
+static void watch_child(Hold *hold, pid_t pid)
+{
+    hold_release_child(hold);
+    hold->child_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (hold->child_pidfd >= 0)
+        sd_event_add_io(hold->event, &hold->child_source, hold->child_pidfd, EPOLLIN, on_child_end, hold);
+}
+
+/* Ours, but for what was meant for us alone. */
+static char **environment_of_keeper(void)
+{
+    static const char *const ours[] = {"LISTEN_FDS=",    "LISTEN_PID=",    "LISTEN_FDNAMES=", "LISTEN_PIDFDID=",
+                                       "NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID="};
+    size_t count = 0, kept = 0;
+
+    while (environ[count])
+        count++;
+    char **list = calloc(count + 2, sizeof(*list));
+    for (size_t i = 0; list && i < count; i++) {
+        bool skip = false;
+        for (size_t j = 0; j < ELEMENTS_OF(ours); j++)
+            skip |= strncmp(environ[i], ours[j], strlen(ours[j])) == 0;
+        if (!skip)
+            list[kept++] = environ[i];
+    }
+    if (list)
+        list[kept] = (char *)(uintptr_t) "LISTEN_FDS=1";
+    return list;
+}
+
+/* A session of its own: what is typed at our terminal is not meant for it. */
+static int spawn(Hold *hold, int listening_fd)
+{
+    char *const arguments[] = {hold->program, (char *)(uintptr_t) "--runtime", hold->runtime_path,
+                               (char *)(uintptr_t) "--private", NULL};
+    _cleanup_(freep) char **environment = environment_of_keeper();
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    pid_t pid;
+
+    if (!environment)
+        return -ENOMEM;
+    /* dup2 onto itself would leave it close-on-exec. */
+    _cleanup_(fd_closep) int fd = listening_fd == 3 ? fcntl(listening_fd, F_DUPFD_CLOEXEC, 4) : fd_duplicate(listening_fd);
+    if (fd < 0)
+        return -errno;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    int r = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    if (r == 0)
+        r = posix_spawn_file_actions_adddup2(&actions, fd, 3);
+    if (r == 0)
+        r = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    if (r == 0)
+        r = posix_spawnattr_setsigmask(&attributes, &none);
+    if (r == 0)
+        r = posix_spawnattr_setsigdefault(&attributes, &all);
+    if (r == 0)
+        r = posix_spawn(&pid, hold->program, &actions, &attributes, arguments, environment);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    if (r == 0)
+        watch_child(hold, pid);
+    return -r;
+}
+
+/* ---- its socket ---- */
+
+/* RUNTIME may be longer than an address takes: named by its descriptor then. */
+static int keeper_address(const Hold *hold, int folder_fd, struct sockaddr_un *ret)
+{
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int size = snprintf(ret->sun_path, sizeof(ret->sun_path), "%s/" KEEPER_SOCKET, hold->runtime_path);
+    if (size >= (int)sizeof(ret->sun_path))
+        snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/" KEEPER_SOCKET, folder_fd);
+    return 0;
+}
+
+static int connect_to(Hold *hold, const struct sockaddr_un *address)
+{
+    struct ucred credentials;
+    socklen_t size_bytes = sizeof(credentials);
+    _cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+        return -errno;
+    /* Who listens there gets everything that we hold. */
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size_bytes) < 0)
+        return -errno;
+    if (credentials.uid != 0 && credentials.uid != geteuid()) {
+        log_error("%s/" KEEPER_SOCKET " belongs to uid %u, who is neither root nor us; nothing is given to it", hold->runtime_path,
+                  (unsigned)credentials.uid);
+        return -EPERM;
+    }
+    hold->fd = TAKE_FD(fd);
+    hold->pid = 0;
+    return 0;
+}
+
+static int listen_at(const struct sockaddr_un *address)
+{
+    _cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    if (unlink(address->sun_path) < 0 && errno != ENOENT)
+        return -errno;
+    /* The socket's own mode becomes the file's. */
+    if (fchmod(fd, 0600) < 0 || bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 || listen(fd, 8) < 0)
+        return -errno;
+    return TAKE_FD(fd);
+}
+
+/* ---- who it is ---- */
+
+static int hello_send(Hold *hold)
+{
+    frame_begin(&hold->frame, KEEPER_VERSION, KEEPER_HELLO, UINT32_MAX);
+    frame_put_number(&hold->frame, KEEPER_TAG_VERSION, KEEPER_VERSION);
+    frame_put_number(&hold->frame, KEEPER_TAG_PID, (uint64_t)getpid());
+    int r = frame_end(&hold->frame);
+
+    return r < 0 ? r : hold_send(hold, &hold->frame, NULL, 0);
+}
+
+void hold_read_hello(Hold *hold, const Frame *frame)
+{
+    FrameFields fields = frame->fields;
+    FrameField field;
+    uint64_t number = 0;
+
+    hold->is_other = true;
+    while (frame_next(&fields, &field))
+        switch (field.tag) {
+        case KEEPER_TAG_PID:
+            if (frame_field_number(&field, &number) == 0)
+                hold->pid = (pid_t)number;
+            break;
+        case KEEPER_TAG_UID:
+            if (frame_field_number(&field, &number) == 0)
+                hold->uid = (uid_t)number;
+            break;
+        case KEEPER_TAG_INSTANCE:
+            if (field.size_bytes == sizeof(hold->instance)) {
+                hold->is_other = !hold->has_instance || memcmp(hold->instance, field.data, sizeof(hold->instance)) != 0;
+                memcpy(hold->instance, field.data, sizeof(hold->instance));
+                hold->has_instance = true;
+            }
+            break;
+        default:
+            break;
+        }
+}
+
+/* 0; 1: it is another than before. */
+static int hello_receive(Hold *hold, uint64_t until_us)
+{
+    FdList fds = {0};
+    Frame frame;
+    int r;
+
+    while ((r = hold_receive(hold, until_us, &frame, &fds)) == 0) {
+        fd_list_clear(&fds);
+        if (frame.type == KEEPER_HELLO)
+            return hold->is_other;
+    }
+    return r;
+}
+
+/* It has our socket, and does not answer: stopped, or it hangs. What it holds can only be had anew. */
+static void end_hung(Hold *hold)
+{
+    log_error("hvsock-keeper does not answer; it is ended, and everything is made anew");
+    if (hold->child_pidfd < 0)
+        return; /* somebody else's */
+    struct pollfd ended = {.fd = hold->child_pidfd, .events = POLLIN};
+    syscall(SYS_pidfd_send_signal, hold->child_pidfd, SIGKILL, NULL, 0);
+    poll(&ended, 1, END_OF_HUNG_MS);
+}
+
+/* ---- opening ---- */
+
+static int open_there(Hold *hold, const struct sockaddr_un *address)
+{
+    int r = connect_to(hold, address);
+
+    if (r == 0)
+        r = hello_send(hold);
+    if (r == 0)
+        r = hello_receive(hold, hold_now_us() + HELLO_TIMEOUT_MS * 1000u);
+    if (r == -ETIMEDOUT)
+        end_hung(hold);
+    if (r < 0)
+        hold->fd = fd_close(hold->fd);
+    return r;
+}
+
+static int start_new(Hold *hold, const struct sockaddr_un *address)
+{
+    _cleanup_(fd_closep) int listening_fd = listen_at(address);
+
+    if (listening_fd < 0)
+        return listening_fd;
+    int r = spawn(hold, listening_fd);
+    if (r < 0) {
+        if (hold->retry_us == 0)
+            log_error("%s cannot be started: %s; it is a part of hvsockd, see hvsock-keeper(8)", hold->program, strerror(-r));
+        unlink(address->sun_path);
+        return r;
+    }
+    r = connect_to(hold, address);
+    if (r == 0)
+        r = hello_send(hold);
+    return r;
+}
+
+/* 0: one that was there, with all that it holds; 1: one that is new. */
+static int open_any(Hold *hold)
+{
+    struct sockaddr_un address;
+    _cleanup_(fd_closep) int folder_fd = open(hold->runtime_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (folder_fd < 0)
+        return -errno;
+    keeper_address(hold, folder_fd, &address);
+    int r = open_there(hold, &address);
+    if (r >= 0 || r == -EPERM || !hold->program)
+        return r;
+    hold->has_instance = false;
+    r = start_new(hold, &address);
+    if (r == 0 && (r = hello_receive(hold, 0)) == -ETIMEDOUT)
+        r = 1; /* its name comes later */
+    if (r < 0)
+        hold->fd = fd_close(hold->fd);
+    return r;
+}
+
+static void look_later(Hold *hold, int error)
+{
+    if (hold->program && error == -ENOENT)
+        hold->retry_us = RETRY_MISSING_US;
+    else if (hold->retry_us == 0)
+        hold->retry_us = RETRY_FIRST_US;
+    else
+        hold->retry_us = hold->retry_us * 2 > RETRY_MAX_US ? RETRY_MAX_US : hold->retry_us * 2;
+    hold_start_looking(hold, hold->retry_us);
+}
+
+static int on_timer(sd_event_source *source, uint64_t time_us, void *userdata)
+{
+    Hold *hold = userdata;
+
+    hold->timer = sd_event_source_disable_unref(hold->timer);
+    if (hold->fd >= 0)
+        return 0;
+    int r = open_any(hold);
+    if (r == 0 && !hold->lost) {
+        log_info("hvsock-keeper is there again, and has kept all");
+    } else if (!hold->lost) {
+        hold->lost = true;
+        hold->observer.on_lost(hold->observer.userdata);
+    }
+    if (r >= 0)
+        r = hold_watch(hold);
+    if (r < 0) {
+        hold->fd = fd_close(hold->fd);
+        look_later(hold, r);
+        return 0;
+    }
+    hold->lost = false;
+    hold->retry_us = 0;
+    hold->observer.on_back(hold->observer.userdata);
+    return 0;
+}
+
+int hold_start_looking(Hold *hold, uint64_t in_us)
+{
+    if (hold->timer)
+        return 0;
+    return sd_event_add_time_relative(hold->event, &hold->timer, CLOCK_MONOTONIC, in_us, 0, on_timer, hold);
+}
+
+int hold_open(Hold *hold, bool *ret_fresh)
+{
+    int r = open_any(hold);
+    int watched = r >= 0 ? hold_watch(hold) : r;
+
+    if (watched < 0) {
+        hold->fd = fd_close(hold->fd);
+        hold->lost = true;
+        look_later(hold, watched);
+        return watched;
+    }
+    /* One that was there may hold much; who it is we have not known before. */
+    *ret_fresh = r == 1 && hold->pid == 0;
+    return 0;
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Giving to hvsock-keeper: what is new or has changed is remembered, and put when the changes have settled. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/manager/kept.h"
+#include "daemon/place/holders.h"
+
+#define PUTS_A_TURN FRAME_FDS_MAX
+
+/* ---- keys ---- */
+
+static bool key_append(KeptKey *key, const char *text, bool last)
+{
+    size_t size_bytes = strlen(text) + !last;
+
+    if (key->size_bytes + size_bytes > sizeof(key->text))
+        return false;
+    memcpy(key->text + key->size_bytes, text, size_bytes);
+    key->size_bytes += size_bytes;
+    return true;
+}
+
+void kept_key(KeptKey *key, char kind, const char *service, const char *second, const char *third)
+{
+    key->text[0] = kind;
+    key->size_bytes = 1;
+    /* Every part ends with NUL, so that it can be read in place. */
+    if (!key_append(key, service, false) || (second && !key_append(key, second, false)) || (third && !key_append(key, third, false)))
+        key->size_bytes = 0;
+}
+
+const char *kept_key_part(const KeptKey *key, unsigned part)
+{
+    size_t start = 1;
+
+    for (; start < key->size_bytes; part--) {
+        size_t length = strnlen(key->text + start, key->size_bytes - start);
+        if (start + length == key->size_bytes)
+            return NULL;
+        if (part == 0)
+            return key->text + start;
+        start += length + 1;
+    }
+    return NULL;
+}
+
+static void listener_key(KeptKey *key, const Listener *listener)
+{
+    const char *service = listener->service ? listener->service->context->name : listener->former_service;
+
+    key->size_bytes = 0;
+    if (service)
+        kept_key(key, KEEPER_KEY_LISTENER, service, listener->uri, listener->machine);
+}
+
+static void lease_key(KeptKey *key, const char *service, pid_t pid)
+{
+    char number[24];
+
+    snprintf(number, sizeof(number), "%d", (int)pid);
+    kept_key(key, KEEPER_KEY_LEASE, service, number, NULL);
+}
+
+/* ---- listeners ---- */
+
+void manager_keep_listener(Manager *manager, Listener *listener)
+{
+    if (listener->unkept || listener->fd < 0 || !manager->hold)
+        return;
+    listener->unkept = true;
+    LIST_INSERT_HEAD(&manager->unkept, listener, of_unkept);
+}
+
+static void put_listener(Manager *manager, const Listener *listener)
+{
+    Buffer *value = &manager->kept_value;
+    KeptKey key;
+
+    listener_key(&key, listener);
+    if (key.size_bytes == 0)
+        return;
+    buffer_clear(value);
+    frame_put_text(value, KEPT_CLAIM, listener->key);
+    frame_put_number(value, KEPT_TYPE, listener->type);
+    frame_put_number(value, KEPT_BACKLOG, listener->backlog);
+    frame_put_number(value, KEPT_FLAGS, (listener->wildcard ? KEPT_WILDCARD : 0) | (listener->handed_out ? KEPT_HANDED_OUT : 0) |
+                                            (listener->adopted ? KEPT_ADOPTED : 0));
+    frame_put_text(value, KEPT_USER, listener->user);
+    frame_put_text(value, KEPT_GROUP, listener->group);
+    frame_put_text(value, KEPT_MODE, listener->mode);
+    if (listener->path) {
+        frame_put_text(value, KEPT_PATH, listener->path);
+        frame_put_number(value, KEPT_DEVICE, listener->device);
+        frame_put_number(value, KEPT_INODE, listener->inode);
+    }
+    hold_put(manager->hold, key.text, key.size_bytes, value, &listener->fd, 1);
+}
+
+/* At most so many; false: there are more. */
+static bool put_listeners(Manager *manager, size_t max)
+{
+    Listener *listener;
+
+    for (size_t i = 0; (listener = LIST_FIRST(&manager->unkept)); i++) {
+        if (i == max)
+            return false;
+        LIST_REMOVE(listener, of_unkept);
+        listener->unkept = false;
+        if (listener->fd >= 0)
+            put_listener(manager, listener);
+    }
+    return true;
+}
+
+void manager_forget_listener(Manager *manager, const Listener *listener)
+{
+    KeptKey key;
+
+    if (!manager->hold)
+        return;
+    listener_key(&key, listener);
+    if (key.size_bytes > 0)
+        hold_delete(manager->hold, key.text, key.size_bytes);
+}
+
+/* ---- leases ---- */
+
+static void put_lease(const Lease *lease, void *userdata)
+{
+    Manager *manager = userdata;
+    Buffer *value = &manager->kept_value;
+    int pidfd = leases_pidfd(manager->leases, lease->pid);
+    KeptKey key;
+
+    lease_key(&key, lease->service, lease->pid);
+    if (key.size_bytes == 0 || pidfd < 0)
+        return;
+    buffer_clear(value);
+    frame_put_number(value, KEPT_UID, lease->uid);
+    frame_put_number(value, KEPT_START_TIME_TICKS, lease->start_time_ticks);
+    frame_put_number(value, KEPT_SINCE_US, lease->since_us);
+    frame_put_number(value, KEPT_FLAGS, lease->kinds);
+    hold_put(manager->hold, key.text, key.size_bytes, value, &pidfd, 1);
+}
+
+void manager_keep_lease(Manager *manager, const char *service, pid_t pid)
+{
+    if (!hold_is_there(manager->hold))
+        return;
+    for (const Lease *lease = leases_of_service(manager->leases, service); lease; lease = lease->next_of_service)
+        if (lease->pid == pid)
+            put_lease(lease, manager);
+}
+
+void manager_forget_lease(Manager *manager, const Lease *lease)
+{
+    KeptKey key;
+
+    if (!hold_is_there(manager->hold))
+        return;
+    lease_key(&key, lease->service, lease->pid);
+    hold_delete(manager->hold, key.text, key.size_bytes);
+}
+
+/* ---- all of it ---- */
+
+void manager_keep_flush(Manager *manager)
+{
+    if (!hold_is_there(manager->hold))
+        return;
+    if (!manager->booting && !manager->keep_source)
+        put_listeners(manager, SIZE_MAX);
+    hold_flush(manager->hold);
+}
+
+void manager_keep_flush_wait(Manager *manager)
+{
+    if (hold_is_there(manager->hold))
+        hold_flush_wait(manager->hold);
+}
+
+/* A piece in each turn of the loop, between what others ask for. */
+static int on_keep(sd_event_source *source, void *userdata)
+{
+    Manager *manager = userdata;
+
+    if (hold_is_there(manager->hold) && !put_listeners(manager, PUTS_A_TURN)) {
+        hold_flush(manager->hold);
+        return 0;
+    }
+    manager->keep_source = sd_event_source_disable_unref(manager->keep_source);
+    hold_flush(manager->hold);
+    return 0;
+}
+
+void manager_kept_started(Manager *manager)
+{
+    if (!manager->hold || manager->keep_source || LIST_EMPTY(&manager->unkept))
+        return;
+    if (sd_event_add_defer(manager->event, &manager->keep_source, on_keep, manager) < 0 ||
+        sd_event_source_set_enabled(manager->keep_source, SD_EVENT_ON) < 0)
+        log_error("out of memory: hvsock-keeper does not have all yet");
+}
+
+static void keep_everything(Manager *manager)
+{
+    for (Service *service = registry_next_service(&manager->registry, NULL); service;
+         service = registry_service_after(service))
+        for (Listener *listener = service->listeners; listener; listener = listener->next)
+            manager_keep_listener(manager, listener);
+    leases_visit(manager->leases, put_lease, manager);
+    manager_keep_servings(manager);
+    manager_kept_started(manager);
+    hold_flush(manager->hold);
+}
+
+/* ---- the keeper's life ---- */
+
+static void on_lost(void *userdata)
+{
+    Manager *manager = userdata;
+
+    log_error("hvsock-keeper has ended, and with it the programs that it had started; what it held is given to another");
+    manager_event(manager, "error", NULL, NULL, "hvsock-keeper has ended, and with it the programs that it had started");
+    manager_events_flush(manager);
+}
+
+static void on_back(void *userdata)
+{
+    Manager *manager = userdata;
+
+    log_notice("hvsock-keeper runs again, and is given what we hold");
+    keep_everything(manager);
+}
+
+int manager_kept_new(Manager *manager)
+{
+    const HoldOptions options = {.runtime_path = manager->runtime_path, .program = manager->keeper_program};
+    const HoldObserver observer = {
+        .on_lost = on_lost,
+        .on_back = on_back,
+        .userdata = manager,
+    };
+
+    LIST_INIT(&manager->unkept);
+    if (!manager->keep)
+        return 0;
+    return hold_new(manager->event, &options, &observer, &manager->hold);
+}
+
+void manager_kept_free(Manager *manager)
+{
+    sd_event_source_disable_unref(manager->keep_source);
+    hold_free(manager->hold);
+    buffer_release(&manager->kept_value);
+    free(manager->keeper_program);
+}
+
+void manager_kept_open(Manager *manager)
+{
+    if (!manager->hold)
+        return;
+    int r = hold_open(manager->hold, &manager->keeper_is_fresh);
+    if (r < 0)
+        log_warning("hvsock-keeper is not there (%s): what is held now would be lost with hvsockd, and no program is started, "
+                    "until it runs", strerror(-r));
+}
+
+/* ---- who holds ---- */
+
+int manager_find_holders(Manager *manager, const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count)
+{
+    pid_t keeper = hold_pid(manager->hold);
+    int r = holders_find(inodes, inode_count, max + 1, ret_pids, ret_count);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; keeper > 0 && i < *ret_count; i++)
+        if ((*ret_pids)[i] == keeper) {
+            (*ret_count)--;
+            memmove(*ret_pids + i, *ret_pids + i + 1, (*ret_count - i) * sizeof(**ret_pids));
+            break;
+        }
+    if (*ret_count > max)
+        *ret_count = max;
+    if (*ret_count == 0) {
+        free(*ret_pids);
+        *ret_pids = NULL;
+    }
+    return 0;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Taking from hvsock-keeper what another hvsockd left there, at the start: after the registry was read, and before anything
+ * is planned. What the plan does not want is let go of as ever. */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "daemon/log.h"
+#include "daemon/manager/kept.h"
+#include "daemon/place/place.h"
+
+typedef struct TakeBack {
+    Manager *manager;
+    size_t listeners, leases, gone;
+} TakeBack;
+
+/* ---- values ---- */
+
+void kept_value_release(KeptValue *value)
+{
+    for (size_t i = 0; i < KEPT_TAGS; i++)
+        free(value->texts[i]);
+}
+
+static bool is_text(uint16_t tag)
+{
+    return tag == KEPT_CLAIM || tag == KEPT_USER || tag == KEPT_GROUP || tag == KEPT_MODE || tag == KEPT_PATH ||
+           tag == KEPT_TEXT || tag == KEPT_PEER_MACHINE;
+}
+
+int kept_value_read(FrameFields fields, KeptValue *value)
+{
+    FrameField field;
+    int r = 0;
+
+    while (r == 0 && frame_next(&fields, &field)) {
+        if (field.tag >= KEPT_TAGS)
+            continue; /* a newer one's */
+        if (is_text(field.tag)) {
+            free(value->texts[field.tag]);
+            value->texts[field.tag] = NULL;
+            r = frame_field_text(&field, &value->texts[field.tag]);
+        } else {
+            r = frame_field_number(&field, &value->numbers[field.tag]);
+        }
+    }
+    return r;
+}
+
+/* ---- listeners ---- */
+
+/* The path may have gone meanwhile, or be somebody else's: then nobody can come by it any more. */
+static bool path_is_there(const KeptValue *value)
+{
+    const char *path = value->texts[KEPT_PATH];
+    struct stat status;
+
+    if (!path)
+        return true;
+    return lstat(path, &status) == 0 && status.st_dev == value->numbers[KEPT_DEVICE] && status.st_ino == value->numbers[KEPT_INODE];
+}
+
+static int add_listener(Manager *manager, Service *service, const KeptKey *key, KeptValue *value, int *fd)
+{
+    const PlanListener wanted = {
+        .service = service->context->name,
+        .machine = kept_key_part(key, 2),
+        .uri = kept_key_part(key, 1),
+        .key = value->texts[KEPT_CLAIM],
+        .type = (int)value->numbers[KEPT_TYPE],
+        .backlog = (uint32_t)value->numbers[KEPT_BACKLOG],
+        .user = value->texts[KEPT_USER],
+        .group = value->texts[KEPT_GROUP],
+        .mode = value->texts[KEPT_MODE],
+        .wildcard = value->numbers[KEPT_FLAGS] & KEPT_WILDCARD,
+    };
+    Listener *listener = registry_add_listener(&manager->registry, service, &wanted);
+
+    if (!listener)
+        return -ENOMEM;
+    listener->fd = TAKE_FD(*fd);
+    listener->state = LISTENER_LISTENING;
+    listener->path = TAKE_PTR(value->texts[KEPT_PATH]);
+    listener->device = value->numbers[KEPT_DEVICE];
+    listener->inode = value->numbers[KEPT_INODE];
+    listener->handed_out = value->numbers[KEPT_FLAGS] & KEPT_HANDED_OUT;
+    listener->adopted = value->numbers[KEPT_FLAGS] & KEPT_ADOPTED;
+    manager_watch_listener(manager, listener);
+    return 0;
+}
+
+static int take_listener(TakeBack *back, const KeptKey *key, KeptValue *value, FdList *fds)
+{
+    Manager *manager = back->manager;
+    const char *name = kept_key_part(key, 0);
+    Service *service = name ? registry_find_service(&manager->registry, name) : NULL;
+    _cleanup_(fd_closep) int fd = fd_list_take(fds, 0);
+
+    if (fd < 0 || !name || !kept_key_part(key, 1) || !value->texts[KEPT_CLAIM])
+        return -EBADMSG;
+    if (service && path_is_there(value)) {
+        back->listeners++;
+        return add_listener(manager, service, key, value, &fd);
+    }
+    /* It is bound anew where it is wanted still. */
+    back->gone++;
+    place_release(TAKE_FD(fd), value->texts[KEPT_PATH], value->numbers[KEPT_DEVICE], value->numbers[KEPT_INODE]);
+    hold_delete(manager->hold, key->text, key->size_bytes);
+    return 0;
+}
+
+/* ---- leases ---- */
+
+static int take_lease(TakeBack *back, const KeptKey *key, const KeptValue *value, FdList *fds)
+{
+    Manager *manager = back->manager;
+    const char *name = kept_key_part(key, 0), *number = kept_key_part(key, 1);
+    uint64_t pid;
+
+    if (!name || !number || !text_to_number(number, INT32_MAX, &pid))
+        return -EBADMSG;
+    const Lease lease = {
+        .service = (char *)(uintptr_t)name,
+        .pid = (pid_t)pid,
+        .uid = (uid_t)value->numbers[KEPT_UID],
+        .start_time_ticks = value->numbers[KEPT_START_TIME_TICKS],
+        .since_us = value->numbers[KEPT_SINCE_US],
+        .kinds = (unsigned)value->numbers[KEPT_FLAGS],
+    };
+    int r = registry_find_service(&manager->registry, name) ? leases_restore_consume(manager->leases, &lease, fd_list_take(fds, 0))
+                                                            : -ESRCH;
+    if (r == 0)
+        back->leases++;
+    if (r == -ESRCH) {
+        hold_delete(manager->hold, key->text, key->size_bytes);
+        r = 0;
+    }
+    return r;
+}
+
+/* ---- all ---- */
+
+static int on_item(const HoldItem *item, void *userdata)
+{
+    TakeBack *back = userdata;
+    KeptValue value = {0};
+    KeptKey key;
+    int r = 0;
+
+    if (item->key_size_bytes == 0 || item->key_size_bytes > sizeof(key.text))
+        return 0;
+    memcpy(key.text, item->key, item->key_size_bytes);
+    key.size_bytes = item->key_size_bytes;
+    switch (key.text[0]) {
+    case KEEPER_KEY_LISTENER:
+        r = kept_value_read(item->value, &value);
+        if (r == 0)
+            r = take_listener(back, &key, &value, item->fds);
+        break;
+    case KEEPER_KEY_LEASE:
+        r = kept_value_read(item->value, &value);
+        if (r == 0)
+            r = take_lease(back, &key, &value, item->fds);
+        break;
+    case KEEPER_KEY_CLIENT:
+    case KEEPER_KEY_ACCEPTED:
+    case KEEPER_KEY_WAITING:
+        r = kept_value_read(item->value, &value);
+        if (r == 0)
+            r = manager_take_back_serve(back->manager, &key, &value, item->fds);
+        break;
+    default: /* a newer hvsockd's: it may come back */
+        break;
+    }
+    kept_value_release(&value);
+    if (r == -EBADMSG) {
+        log_error("hvsock-keeper holds something that cannot be read; it is let go of");
+        hold_delete(back->manager->hold, key.text, key.size_bytes);
+        r = 0;
+    }
+    return r;
+}
+
+int manager_take_back(Manager *manager)
+{
+    TakeBack back = {.manager = manager};
+
+    if (!hold_is_there(manager->hold) || manager->keeper_is_fresh)
+        return 0;
+    int r = hold_list(manager->hold, on_item, &back);
+    if (back.gone > 0)
+        hold_flush_wait(manager->hold);
+    if (r == -ENOMEM)
+        return r;
+    if (r < 0)
+        log_error("hvsock-keeper does not give back all that it holds: %s; the rest is made anew", strerror(-r));
+    if (back.listeners + back.leases + back.gone > 0)
+        log_info("taken back from hvsock-keeper: %zu listeners, %zu leases; %zu are not wanted any more", back.listeners, back.leases,
+                 back.gone);
+    return 0;
+}
