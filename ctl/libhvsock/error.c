@@ -96,6 +96,9 @@ static void write_conflict(const json_t *parameters, Buffer *text)
             hint = hints[i].hint;
     buffer_append_text(text, "; ");
     buffer_append_text(text, hint);
+    size_t others = json_array_size(json_object_get(parameters, "others"));
+    if (others > 0)
+        buffer_printf(text, " (and %zu more conflict%s)", others, others == 1 ? "" : "s");
 }
 
 static void write_invalid_field(const json_t *parameters, Buffer *text)

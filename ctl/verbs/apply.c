@@ -41,37 +41,57 @@ static const FilePlace *applied_find(const Applied *applied, const char *field, 
     return &places[index];
 }
 
-/* What the daemon found wrong in a record, with the place that the record came from. false: it was something else. */
-static bool apply_tell_place(const Registry *registry, const Applied *applied)
+static bool apply_add_conflict(const Applied *applied, const json_t *conflict, Problems *problems)
 {
-    bool conflict = text_equal(registry->refusal, "Conflict");
+    const char *field = json_string_value(json_object_get(conflict, "field")), *rest;
+    const char *value = json_string_value(json_object_get(conflict, "value"));
+    const char *holder = json_string_value(json_object_get(conflict, "holder"));
+    const char *origin = json_string_value(json_object_get(conflict, "origin"));
+    const char *since = json_string_value(json_object_get(conflict, "since"));
+    const FilePlace *place = field && value && holder && origin && since ? applied_find(applied, field, &rest) : NULL;
+    size_t first = problems->count;
+
+    if (place) {
+        problems_add(problems, rest, "choose another, or disable one of the two", "%s is held by %s (%s, since %s)", value, holder,
+                     origin, since);
+        load_locate(place->file, place->record, problems, first);
+    }
+    return place != NULL;
+}
+
+static bool apply_add_invalid(const Applied *applied, const json_t *parameters, Problems *problems)
+{
+    const char *field = json_string_value(json_object_get(parameters, "field")), *rest;
+    const char *reason = json_string_value(json_object_get(parameters, "reason"));
+    const FilePlace *place = field && reason ? applied_find(applied, field, &rest) : NULL;
+
+    if (place) {
+        problems_add(problems, rest, json_string_value(json_object_get(parameters, "hint")), "%s", reason);
+        load_locate(place->file, place->record, problems, 0);
+    }
+    return place != NULL;
+}
+
+/* What the daemon found wrong in records, with the places that they came from. false: it was something else. */
+static bool apply_tell_places(const Registry *registry, const Applied *applied)
+{
+    bool conflict = text_equal(registry->refusal, "Conflict"), told = false;
+    _cleanup_(problems_release) Problems problems = {0};
+
     if (!conflict && !text_equal(registry->refusal, "InvalidField"))
         return false;
     json_t *parameters = json_loads(registry->refusal_parameters, 0, NULL);
-    const char *field = json_string_value(json_object_get(parameters, "field")), *rest;
-    const char *reason = json_string_value(json_object_get(parameters, "reason"));
-    const char *hint = json_string_value(json_object_get(parameters, "hint"));
-    const char *value = json_string_value(json_object_get(parameters, "value"));
-    const char *holder = json_string_value(json_object_get(parameters, "holder"));
-    const char *origin = json_string_value(json_object_get(parameters, "origin"));
-    const char *since = json_string_value(json_object_get(parameters, "since"));
-    const FilePlace *place = field && (reason || (conflict && value && holder && origin && since))
-                                 ? applied_find(applied, field, &rest)
-                                 : NULL;
-    _cleanup_(problems_release) Problems problems = {0};
-
-    if (place) {
-        if (conflict)
-            problems_add(&problems, rest, "choose another, or disable one of the two", "%s is held by %s (%s, since %s)", value,
-                         holder, origin, since);
-        else
-            problems_add(&problems, rest, hint, "%s", reason);
-        load_locate(place->file, place->record, &problems, 0);
-        ctl_tell_problems("apply", &problems);
-        ctl_tell("apply", "mend it and apply again", "the daemon refused it, nothing was changed");
-    }
+    const json_t *others = json_object_get(parameters, "others");
+    told = conflict ? apply_add_conflict(applied, parameters, &problems) : apply_add_invalid(applied, parameters, &problems);
+    for (size_t i = 0; told && conflict && i < json_array_size(others); i++)
+        apply_add_conflict(applied, json_array_get(others, i), &problems);
     json_decref(parameters);
-    return place != NULL;
+    if (!told)
+        return false;
+    problems_sort(&problems);
+    ctl_tell_problems("apply", &problems);
+    ctl_tell("apply", "mend it and apply again", "the daemon refused it, nothing was changed");
+    return true;
 }
 
 static int apply_send(Ctl *ctl, const Applied *applied)
@@ -87,7 +107,7 @@ static int apply_send(Ctl *ctl, const Applied *applied)
         return r;
     r = registry->ops->apply(registry, &document, given_value(&ctl->given, "set", NULL),
                              given_has(&ctl->given, "prune"), dry_run, &reply);
-    if (r == REGISTRY_REFUSED && apply_tell_place(registry, applied))
+    if (r == REGISTRY_REFUSED && apply_tell_places(registry, applied))
         return EXIT_REFUSED;
     if (r != 0)
         return ctl_refused(ctl, r, "apply");

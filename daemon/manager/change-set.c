@@ -66,12 +66,12 @@ static int put_services(ChangeSet *changes, const Caller *caller, Document *docu
         Service *old = registry_find_service(&manager->registry, context->name);
         uint32_t port;
         int r = manager_check_rights(manager, caller, context, manager_wanted_port(manager, caller, context, &port), failure);
-        if (r == 0 && old && !is_mine(old->origin, set, uid))
+        if (r == 0 && old && old->origin->kind == STORED_FILE)
             r = manager_refuse_service(failure, old);
         if (r != 0)
             return r;
         bool same = false;
-        if (old && (r = manager_service_is_same(manager, old, context, &same)) < 0)
+        if (old && is_mine(old->origin, set, uid) && (r = manager_service_is_same(manager, old, context, &same)) < 0)
             return r;
         if (same)
             continue;
@@ -98,9 +98,9 @@ static int put_machines(ChangeSet *changes, const Caller *caller, Document *docu
         if (!access_is_administrator(manager->access, caller->credentials))
             return failure_not_allowed(failure, context->name,
                                        "machines are for administrators (see hvsockd.yaml(5), administrators)");
-        if (old && !is_mine(old->origin, set, uid))
+        if (old && old->origin->kind == STORED_FILE)
             return manager_refuse_machine(failure, old);
-        if (old && record_equal(&record_type_MachineContext, old->context, context))
+        if (old && is_mine(old->origin, set, uid) && record_equal(&record_type_MachineContext, old->context, context))
             continue;
         _cleanup_(machine_context_freep) MachineContext *copy = NULL;
         int r = record_copy(&record_type_MachineContext, context, (void **)&copy);
@@ -112,6 +112,23 @@ static int put_machines(ChangeSet *changes, const Caller *caller, Document *docu
         change->index = (unsigned)i;
     }
     return 0;
+}
+
+/* Names that are another's. They are told with all other conflicts. */
+static int find_others_names(ChangeSet *changes, const char *set, uid_t uid)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < changes->count && r == 0; i++) {
+        const Change *change = &changes->items[i];
+        const Service *service = change->old_service;
+        const Machine *machine = change->old_machine;
+        const Origin *origin = service ? service->origin : machine ? machine->origin : NULL;
+        if (origin && !is_mine(origin, set, uid))
+            r = changeset_add_conflict(changes, change, "name", change->name, change->name, origin,
+                                       service ? service->registered_at_us : machine->registered_at_us);
+    }
+    return r;
 }
 
 static int compare_texts(const void *a, const void *b)
@@ -208,6 +225,8 @@ static int collect(ChangeSet *changes, const Caller *caller, Document *document,
         r = put_machines(changes, caller, document, set, failure);
     if (r == 0)
         r = put_services(changes, caller, document, set, failure);
+    if (r == 0)
+        r = find_others_names(changes, set, caller->credentials->uid);
     Origin *origin = registry_find_origin(&manager->registry, STORED_APPLY, set, caller->credentials->uid);
     if (r == 0 && prune && origin)
         r = prune_set(changes, origin, services, service_count, machines_given ? machines : NULL, machine_count);

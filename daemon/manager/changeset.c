@@ -7,6 +7,8 @@
 
 #include "daemon/manager/internal.h"
 
+#define CONFLICTS_TOLD_MAX 100
+
 void changeset_init(ChangeSet *set, Manager *manager)
 {
     *set = (ChangeSet){.manager = manager};
@@ -442,17 +444,28 @@ static void change_prefix(const ChangeSet *set, const Change *change, char prefi
         snprintf(prefix, 32, "%s[%u]", change->object == STORED_SERVICE ? "services" : "machines", change->index);
 }
 
+static int fail_with_conflict(ChangeSet *set, size_t number, Failure *failure)
+{
+    const ChangeConflict *conflict = &set->conflicts[number];
+    char prefix[32] = "";
+    _cleanup_(freep) char *field = NULL;
+
+    change_prefix(set, conflict->change, prefix);
+    if (asprintf(&field, "%s%s%s", prefix, prefix[0] ? "." : "", conflict->field) < 0)
+        return -ENOMEM;
+    return (number == 0 ? failure_conflict : failure_add_conflict)(failure, field, conflict->value, conflict->holder,
+                                                                   conflict->origin, conflict->since_us);
+}
+
 int changeset_failure(ChangeSet *set, int answer, Failure *failure)
 {
     char prefix[32] = "";
 
     if (answer == CHANGESET_CONFLICTS) {
-        const ChangeConflict *conflict = &set->conflicts[0];
-        _cleanup_(freep) char *field = NULL;
-        change_prefix(set, conflict->change, prefix);
-        if (asprintf(&field, "%s%s%s", prefix, prefix[0] ? "." : "", conflict->field) < 0)
-            return -ENOMEM;
-        return failure_conflict(failure, field, conflict->value, conflict->holder, conflict->origin, conflict->since_us);
+        int code = 0;
+        for (size_t i = 0; i < set->conflict_count && i < CONFLICTS_TOLD_MAX && code >= 0; i++)
+            code = fail_with_conflict(set, i, failure);
+        return code;
     }
     if (answer == CHANGESET_INVALID) {
         change_prefix(set, set->invalid_change, prefix);

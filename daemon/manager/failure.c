@@ -55,7 +55,7 @@ static void failure_text(Failure *failure, const char *name, const char *text)
 
     if (!text)
         return;
-    if (json->size_bytes > 1)
+    if (json->size_bytes > 1 && json->data[json->size_bytes - 1] != '{')
         buffer_append_char(json, ',');
     buffer_printf(json, "\"%s\":", name);
     buffer_append_json(json, text);
@@ -90,17 +90,39 @@ int failure_no_such_machine(Failure *failure, const char *name)
     return failure_end(failure);
 }
 
-int failure_conflict(Failure *failure, const char *field, const char *value, const char *holder, const char *origin,
-                     uint64_t since_us)
+static void failure_write_conflict(Failure *failure, const char *field, const char *value, const char *holder, const char *origin,
+                                   uint64_t since_us)
 {
     char since[TIME_TEXT_SIZE_BYTES];
 
-    failure_begin(failure, FAILURE_CONFLICT);
     failure_text(failure, "field", field);
     failure_text(failure, "value", value);
     failure_text(failure, "holder", holder);
     failure_text(failure, "origin", origin);
     failure_text(failure, "since", time_format(since_us, since));
+}
+
+int failure_conflict(Failure *failure, const char *field, const char *value, const char *holder, const char *origin,
+                     uint64_t since_us)
+{
+    failure_begin(failure, FAILURE_CONFLICT);
+    failure_write_conflict(failure, field, value, holder, origin, since_us);
+    return failure_end(failure);
+}
+
+int failure_add_conflict(Failure *failure, const char *field, const char *value, const char *holder, const char *origin,
+                         uint64_t since_us)
+{
+    Buffer *json = &failure->parameters;
+
+    if (json->failed || json->size_bytes < 2)
+        return (int)failure->code;
+    /* The end of what is there is taken off: of the first conflict, or of the list of others. */
+    bool first = json->data[json->size_bytes - 2] != ']';
+    json->size_bytes -= first ? 1 : 2;
+    buffer_append_text(json, first ? ",\"others\":[{" : ",{");
+    failure_write_conflict(failure, field, value, holder, origin, since_us);
+    buffer_append_text(json, "}]");
     return failure_end(failure);
 }
 

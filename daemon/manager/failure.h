@@ -47,6 +47,9 @@ int failure_no_such_service(Failure *failure, const char *name);
 int failure_no_such_machine(Failure *failure, const char *name);
 int failure_conflict(Failure *failure, const char *field, const char *value, const char *holder, const char *origin,
                      uint64_t since_us);
+/* To one that is a Conflict already: one of its `others`. */
+int failure_add_conflict(Failure *failure, const char *field, const char *value, const char *holder, const char *origin,
+                         uint64_t since_us);
 /* The first problem that is no warning; where there are more, the reason says so. */
 int failure_invalid_field(Failure *failure, const Problems *problems);
 int failure_invalid_field_text(Failure *failure, const char *field, const char *reason, const char *hint);

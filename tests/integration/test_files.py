@@ -319,6 +319,26 @@ class Apply(Case):
         with self.refuses("Conflict", holder="a"):
             self.apply(["b", self.context("c", port=self.ports["a"])])
         self.assertEqual(self.c.list(), before)
+        # All of them are told at once, names of others among them.
+        others = [{"name": f"o{i}", "port": self.d.port()} for i in range(4)]
+        self.c.call("Apply", services=others, set="others")
+        mine = [{"name": f"m{i}", "port": other["port"]} for i, other in enumerate(others)]
+        with self.refuses("Conflict", field="services[4].name", holder="o3", origin="apply:others") as caught:
+            self.apply([*mine, {"name": "o3", "port": self.d.port()}])
+        told = caught.exception.parameters["others"]
+        self.assertEqual([(one["field"], one["value"], one["holder"]) for one in told], [
+            (f"services[{i}].port", str(other["port"]), other["name"]) for i, other in enumerate(others[:3])])  # fmt: skip
+        self.assertEqual({tuple(sorted(one)) for one in told}, {("field", "holder", "origin", "since", "value")})
+        with self.refuses("Conflict") as caught:
+            self.apply([{"name": f"n{i}", "port": others[0]["port"]} for i in range(300)])
+        self.assertEqual(len(caught.exception.parameters["others"]), 99)
+        path = self.d.folder / "conflicts.yaml"
+        path.write_text("".join(json.dumps({"services": [one]}) + "\n---\n" for one in mine))
+        lines = self.d.ctl("apply", path, expect=3).stderr.splitlines()
+        self.assertEqual([line.split(":")[:2] for line in lines[:4]], [[str(path), str(i)] for i in (1, 3, 5, 7)])
+        self.assertIn(f"services[0].port: {others[0]['port']} is held by o0 (apply:others, since ", lines[0])
+        self.assertEqual(lines[4:], ["hvsockctl: apply: the daemon refused it, nothing was changed; mend it and apply again"])
+        self.c.call("Apply", services=[], set="others", prune=True)
         # Ports may change hands within one Apply.
         self.apply("b")
         self.assertEqual(

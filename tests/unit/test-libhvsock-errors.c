@@ -18,6 +18,8 @@ static const struct {
      "name a is held by a (user:1000, since S); choose another name, or unregister that one first"},
     {"Conflict", "{\"field\":\"listen[0]\",\"value\":\"unix:///a\",\"holder\":\"b\",\"origin\":\"user:0\",\"since\":\"\"}",
      "listen[0] unix:///a is held by b (user:0); choose another address"},
+    {"Conflict", "{\"field\":\"name\",\"value\":\"a\",\"holder\":\"a\",\"origin\":\"user:0\",\"since\":\"S\",\"others\":[{\"field\":\"x\"},{}]}",
+     "name a is held by a (user:0, since S); choose another name, or unregister that one first (and 2 more conflicts)"},
     {"Conflict", "{}", "? ? is held by ?; choose another address"},
     {"InvalidField", "{\"field\":\"peers.allow[1]\",\"reason\":\"no such machine\",\"hint\":\"add it\"}",
      "peers.allow[1]: no such machine; add it"},
