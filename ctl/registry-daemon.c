@@ -205,6 +205,11 @@ static int daemon_status(Registry *registry, char **ret_reply)
     return daemon_call(registry, "Status", NULL, ret_reply);
 }
 
+static int daemon_metrics(Registry *registry, char **ret_reply)
+{
+    return daemon_call(registry, "Metrics", NULL, ret_reply);
+}
+
 static int daemon_reload(Registry *registry, char **ret_reply)
 {
     return daemon_call(registry, "Reload", NULL, ret_reply);
@@ -324,6 +329,7 @@ const RegistryOps registry_daemon = {
     .list_connections = daemon_list_connections,
     .describe = daemon_describe,
     .status = daemon_status,
+    .metrics = daemon_metrics,
     .add_service = daemon_add_service,
     .remove_service = daemon_remove_service,
     .set_enabled = daemon_set_enabled,

@@ -60,6 +60,7 @@ struct RegistryOps {
     /* The API's reply, an object; owned by the caller. */
     int (*describe)(Registry *registry, const char *name, char **ret_reply);
     int (*status)(Registry *registry, char **ret_reply);
+    int (*metrics)(Registry *registry, char **ret_reply);
     int (*add_service)(Registry *registry, const ServiceContext *service, pid_t ephemeral_pid, char **ret_reply);
     int (*remove_service)(Registry *registry, const char *name, char **ret_reply);
     int (*set_enabled)(Registry *registry, const char *name, bool enabled, char **ret_reply);

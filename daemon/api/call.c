@@ -9,6 +9,8 @@
 #include "daemon/api/server.h"
 #include "schema/model/record.h"
 
+#define REPLY_KEPT_MAX_BYTES (1u << 20)
+
 /* .ops NULL: there is none, or it is null. */
 static Value member(Value object, const char *name)
 {
@@ -156,6 +158,9 @@ void call_set_about(Call *call, const char *name)
 
 void reply_begin(Buffer *text)
 {
+    /* What a very long one took is given back. */
+    if (text->capacity_bytes > REPLY_KEPT_MAX_BYTES)
+        buffer_release(text);
     buffer_clear(text);
     buffer_append_text(text, "{\"parameters\":");
 }

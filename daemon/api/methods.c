@@ -37,9 +37,10 @@ const Method methods[] = {
 
     {REGISTRY "ListConnections", method_list_connections, METHOD_ADMINISTRATOR, NULL},
     {REGISTRY "ReadLog", NULL, METHOD_ADMINISTRATOR, &record_type_ReadLogParameters},
-    {REGISTRY "Metrics", NULL, METHOD_ADMINISTRATOR, NULL},
+    {REGISTRY "Metrics", method_metrics, METHOD_ADMINISTRATOR, NULL},
     {NULL, NULL, 0, NULL},
 };
+_Static_assert(ELEMENTS_OF(methods) <= METHODS_MAX, "server->calls counts each");
 
 static int method_not_found(Call *call)
 {
@@ -107,7 +108,7 @@ static int method_check_access(Call *call)
 
 int method_prepare(Call *call)
 {
-    const Server *server = call->connection->server;
+    Server *server = call->connection->server;
 
     call->event_sequence =
         server->turn.count > 0 ? server->turn.event_sequence : manager_event_sequence(server->manager);
@@ -116,6 +117,7 @@ int method_prepare(Call *call)
     call->method = method_find(call->name);
     if (!call->method)
         return method_not_found(call);
+    server->calls[call->method - methods]++;
     int r = method_check_access(call);
     if (r != 0)
         return r;

@@ -23,6 +23,7 @@ struct Method {
 };
 
 extern const Method methods[]; /* ended by a NULL name */
+#define METHODS_MAX 32
 
 /* From the method's name on: finds it, asks who may, reads the parameters. Answers as handlers do. */
 int method_prepare(Call *call);
@@ -63,6 +64,7 @@ int method_acquire(Call *call, Buffer *reply);
 int method_serve(Call *call, Buffer *reply);
 int method_list_connections(Call *call, Buffer *reply);
 int method_watch(Call *call, Buffer *reply);
+int method_metrics(Call *call, Buffer *reply);
 
 /* The texts of the interfaces, embedded. */
 typedef struct Interface {

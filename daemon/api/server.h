@@ -10,6 +10,7 @@
 
 #include "daemon/api/connection.h"
 #include "daemon/api/entry.h"
+#include "daemon/api/methods.h"
 #include "daemon/api/poll.h"
 #include "daemon/api/turn.h"
 #include "daemon/api/users.h"
@@ -57,6 +58,7 @@ struct Server {
     Turn turn;
     Buffer text;             /* replies are rendered here */
     QuickTree quick;         /* calls are read here */
+    uint64_t calls[METHODS_MAX]; /* how often each of methods[] was called */
 };
 
 /* Sockets that come by LISTEN_FDS are given with server_adopt_consume, before server_listen. The manager's observer is

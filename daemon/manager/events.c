@@ -38,6 +38,7 @@ void manager_event(Manager *manager, const char *kind, const char *service, cons
     buffer_take(&text, &event->text, NULL);
     manager->event_next++;
     manager->events_told = false;
+    metrics_global(manager->metrics)->events++;
 }
 
 void manager_events_flush(Manager *manager)
@@ -62,6 +63,7 @@ const Event *manager_next_event(Manager *manager, uint64_t sequence, uint64_t *r
     uint64_t oldest = manager->event_next > EVENTS_MAX ? manager->event_next - EVENTS_MAX : 0;
 
     *ret_missed = sequence < oldest ? oldest - sequence : 0;
+    metrics_global(manager->metrics)->events_missed += *ret_missed;
     if (sequence < oldest)
         sequence = oldest;
     return manager->events && sequence < manager->event_next ? &manager->events[sequence % EVENTS_MAX] : NULL;

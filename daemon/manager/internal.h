@@ -232,6 +232,10 @@ void manager_event(Manager *manager, const char *kind, const char *service, cons
     _printf_(5, 6);
 void manager_events_flush(Manager *manager);
 void manager_events_release(Manager *manager);
+/* render.c: as the API calls it */
+const char *manager_service_state(const Manager *manager, const Service *service);
+const char *listener_state_name(const Listener *listener);
+
 /* metrics.c */
 /* Counters go on where an earlier hvsockd left them. -ENOMEM. */
 int manager_open_metrics(Manager *manager);

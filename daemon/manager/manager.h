@@ -126,6 +126,8 @@ bool manager_shows_secrets(Manager *manager, Service *service, const Caller *cal
 int manager_render_machine(Manager *manager, Machine *machine, Buffer *text);
 /* The reply of Status: an object. */
 int manager_render_status(Manager *manager, Buffer *text);
+/* Counters, and how many of everything there are: Prometheus' text (daemon/metrics/exposition.h). */
+void manager_render_metrics(Manager *manager, Buffer *text);
 
 /* ---- handout ---- */
 /* All names or none: checks rights, modes, exclusive and limits, and makes the leases. For each listener one HandedOut object

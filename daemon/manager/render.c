@@ -47,6 +47,11 @@ static Shown service_state(const Manager *manager, const Service *service)
     return (Shown){"registered", NULL};
 }
 
+const char *manager_service_state(const Manager *manager, const Service *service)
+{
+    return service_state(manager, service).state;
+}
+
 static void render_text(Buffer *text, const char *name, const char *value)
 {
     if (!value)
@@ -84,22 +89,27 @@ static int render_origin(Buffer *text, const Origin *origin)
     return 0;
 }
 
+static const char *const listener_states[] = {
+    [LISTENER_PENDING] = "waiting",
+    [LISTENER_LISTENING] = "listening",
+    [LISTENER_WAITING] = "waiting",
+    [LISTENER_FAILED] = "failed",
+    [LISTENER_DRAINING] = "draining",
+};
+
+const char *listener_state_name(const Listener *listener)
+{
+    return listener_states[listener->state];
+}
+
 static void render_listener(Buffer *text, const Listener *listener, bool with_service)
 {
-    static const char *const states[] = {
-        [LISTENER_PENDING] = "waiting",
-        [LISTENER_LISTENING] = "listening",
-        [LISTENER_WAITING] = "waiting",
-        [LISTENER_FAILED] = "failed",
-        [LISTENER_DRAINING] = "draining",
-    };
-
     buffer_append_text(text, "{\"address\":");
     buffer_append_json(text, listener->uri);
     if (with_service)
         render_text(text, "service", listener->service->context->name);
     render_text(text, "machine", listener->machine);
-    render_text(text, "state", states[listener->state]);
+    render_text(text, "state", listener_state_name(listener));
     if (listener->state != LISTENER_LISTENING)
         render_text(text, "reason", listener->reason);
     if (listener->holder_count > 0) {

@@ -44,7 +44,7 @@ _hvsockctl()
         case $prev in
         --socket) _hvsockctl_offer -f; return ;;
         esac
-        _hvsockctl_offer -W 'apply check completion connections diff disable doctor enable exec export guid import list listen machine register reload schema show status unregister version watch who --help --json --no-color --socket'
+        _hvsockctl_offer -W 'apply check completion connections diff disable doctor enable exec export guid import list listen machine metrics register reload schema show status unregister version watch who --help --json --no-color --socket'
         ;;
     machine) _hvsockctl_offer -W 'add remove list run' ;;
     'apply')
@@ -227,6 +227,15 @@ _hvsockctl()
         esac
         case $cur in
         -*) _hvsockctl_offer -W '--timeout --cid --hybrid --hyperkit --vm-id --user --group --label --help --json --no-color --socket' ;;
+        esac
+        ;;
+    'metrics')
+        case $prev in
+        --output) _hvsockctl_offer -f; return ;;
+        --socket) _hvsockctl_offer -f; return ;;
+        esac
+        case $cur in
+        -*) _hvsockctl_offer -W '--output --http --help --json --no-color --socket' ;;
         esac
         ;;
     'register')

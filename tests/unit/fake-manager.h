@@ -335,6 +335,11 @@ int manager_render_status(Manager *manager, Buffer *text)
     return 0;
 }
 
+void manager_render_metrics(Manager *manager, Buffer *text)
+{
+    buffer_append_text(text, "# fake\n");
+}
+
 int manager_acquire(Manager *manager, const Caller *caller, char *const *names, size_t max, Handed *ret,
                     Failure *failure)
 {

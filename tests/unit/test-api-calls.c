@@ -48,7 +48,8 @@ static void test_replies(void **state)
 
         {CALL("Serve", "{\"name\":\"none\"}"), ERROR(OURS "NoSuchService", "{\"name\":\"none\"}")},
         {CALL("Serve", "{}"), ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"name\"}")},
-        {CALL("Metrics", "{}"), ERROR(VARLINK "MethodNotImplemented", "{\"method\":\"io.hvsock.Registry.Metrics\"}")},
+        {CALL("ReadLog", "{}"), ERROR(VARLINK "MethodNotImplemented", "{\"method\":\"io.hvsock.Registry.ReadLog\"}")},
+        {CALL("Metrics", "{\"text\":1}"), ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"text\"}")},
         {CALL("Nothing", "{}"), ERROR(VARLINK "MethodNotFound", "{\"method\":\"io.hvsock.Registry.Nothing\"}")},
         {"{\"method\":\"org.varlink.service.Nothing\"}",
          ERROR(VARLINK "MethodNotFound", "{\"method\":\"org.varlink.service.Nothing\"}")},
@@ -102,6 +103,22 @@ static void test_invalid_fields(void **state)
         json_decref(reply);
     }
     assert_int_equal(fixture->manager.registers, 0);
+    client_close(&client);
+}
+
+static void test_metrics(void **state)
+{
+    Fixture *fixture = *state;
+    Client client = client_open(fixture);
+
+    ask(fixture, &client, CALL("Status", "{}"));
+    json_t *reply = json_loads(ask(fixture, &client, CALL("Metrics", "{}")), 0, NULL);
+    const char *text;
+    assert_int_equal(json_unpack(reply, "{s:{s:s}}", "parameters", "text", &text), 0);
+    assert_ptr_equal(strstr(text, "# fake\n"), text);
+    assert_non_null(strstr(text, "\nhvsock_calls_total{method=\"io.hvsock.Registry.Status\"} 1\n"));
+    assert_non_null(strstr(text, "\nhvsock_connections 1\n"));
+    json_decref(reply);
     client_close(&client);
 }
 
@@ -200,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_replies, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_invalid_fields, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_metrics, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_description, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_malformed, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_oneway, fixture_setup, fixture_teardown),
