@@ -15,9 +15,11 @@
 #include "schema/model/records.h"
 
 typedef struct Names {
-    const char *user, *group; /* found last; borrowed from a request */
-    uid_t uid;
-    gid_t gid;
+    struct Name {
+        const char *text; /* found last; borrowed from a request */
+        uint32_t id;
+        gid_t own_gid; /* of a user: its group */
+    } user, group, as_user, as_group;
 } Names;
 
 /* false: result says so. */
@@ -29,6 +31,31 @@ static bool id_found(int r, const char *kind, const char *name, PlaceResult *res
     else if (r < 0)
         result_set(result, PLACE_WAITING, -r, "the %s %s cannot be looked up: %s", kind, name, strerror(-r));
     return r == 0;
+}
+
+/* Of a number the group is not looked up: it would cost more than the bind, and only who is not the folder's owner needs it. */
+static bool user_found(const char *text, struct Name *name, PlaceResult *result)
+{
+    uint64_t number;
+    bool is_number = text_to_number(text, UINT32_MAX - 1, &number);
+
+    if (text_equal(text, name->text))
+        return true;
+    name->own_gid = PLACE_NOT_ASKED;
+    if (!id_found(user_find(text, &name->id, is_number ? NULL : &name->own_gid), "user", text, result))
+        return false;
+    name->text = text;
+    return true;
+}
+
+static bool group_found(const char *text, struct Name *name, PlaceResult *result)
+{
+    if (text_equal(text, name->text))
+        return true;
+    if (!id_found(group_find(text, &name->id), "group", text, result))
+        return false;
+    name->text = text;
+    return true;
 }
 
 static bool find_owner(const BindRequest *request, Names *names, PlaceRequest *place, PlaceResult *result)
@@ -43,24 +70,32 @@ static bool find_owner(const BindRequest *request, Names *names, PlaceRequest *p
         }
         place->mode = (mode_t)mode;
     }
-    if (request->user && !text_equal(request->user, names->user)) {
-        if (!id_found(user_find(request->user, &names->uid, NULL), "user", request->user, result))
-            return false;
-        names->user = request->user;
-    }
-    if (request->group && !text_equal(request->group, names->group)) {
-        if (!id_found(group_find(request->group, &names->gid), "group", request->group, result))
-            return false;
-        names->group = request->group;
-    }
+    if (request->user && !user_found(request->user, &names->user, result))
+        return false;
+    if (request->group && !group_found(request->group, &names->group, result))
+        return false;
+    if (request->as_user && text_equal(request->as_user, names->user.text))
+        names->as_user = names->user;
+    if (request->as_user && !user_found(request->as_user, &names->as_user, result))
+        return false;
+    if (request->as_group && !group_found(request->as_group, &names->as_group, result))
+        return false;
     if (request->user)
-        place->uid = names->uid;
+        place->uid = names->user.id;
     if (request->group)
-        place->gid = names->gid;
+        place->gid = names->group.id;
+    if (request->as_user) {
+        place->as_uid = names->as_user.id;
+        place->as_gid = request->as_group ? names->as_group.id : names->as_user.own_gid;
+    }
     return true;
 }
 
-static const PlaceRequest nowhere = {.uid = PLACE_NOT_ASKED, .gid = PLACE_NOT_ASKED, .mode = PLACE_NOT_ASKED};
+static const PlaceRequest nowhere = {.uid = PLACE_NOT_ASKED,
+                                     .gid = PLACE_NOT_ASKED,
+                                     .mode = PLACE_NOT_ASKED,
+                                     .as_uid = PLACE_NOT_ASKED,
+                                     .as_gid = PLACE_NOT_ASKED};
 
 static void take_over(const BindRequest *request, PlaceRequest *place)
 {

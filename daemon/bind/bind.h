@@ -20,6 +20,8 @@ struct BindRequest {
     const char *user; /* of unix paths; NULL: the folder's owner; a name or a uid */
     const char *group;
     const char *mode; /* octal text; NULL: 0660 */
+    const char *as_user;  /* the machine's, in whose name it is bound; NULL: the folder's owner's */
+    const char *as_group;
     const pid_t *known_holders; /* these four: see PlaceRequest */
     size_t known_holder_count;
     uint64_t device, inode;

@@ -87,6 +87,8 @@ static void run_add(Run *run, Manager *manager, Listener *listener)
         .user = listener->user,
         .group = listener->group,
         .mode = listener->mode,
+        .as_user = listener->on_machine ? listener->on_machine->context->user : NULL,
+        .as_group = listener->on_machine ? listener->on_machine->context->group : NULL,
         .known_holders = listener->holders,
         .known_holder_count = listener->holder_count,
         .device = listener->device,

@@ -120,6 +120,7 @@ static bool aside_name(const Site *site, char name[static PATH_MAX])
     return size > 0 && size < PATH_MAX;
 }
 
+enum { REMOVE_CANNOT = 1 }; /* result says why */
 /* 0: removed, or gone, or another's by now: look again. -errno. */
 static int remove_stale(const Site *site, const struct stat *stale)
 {
@@ -146,8 +147,19 @@ static int remove_stale(const Site *site, const struct stat *stale)
     return unlinkat(site->fd, aside, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-bool occupant_clear(const PlaceRequest *request, const Site *site, PlaceResult *result)
+/* By who the batch is there, for what one may not remove oneself is not removed for one. */
+static int remove_as_insider(const PlaceRequest *request, Batch *batch, const struct stat *stale, PlaceResult *result)
 {
+    if (!batch_enter(batch, request, 0600, result))
+        return REMOVE_CANNOT;
+    int r = remove_stale(&batch->site, stale);
+    batch_leave(batch);
+    return r;
+}
+
+bool occupant_clear(const PlaceRequest *request, Batch *batch, PlaceResult *result)
+{
+    const Site *site = &batch->site;
     _cleanup_(fd_closep) int file_fd = openat(site->fd, site->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct stat status;
 
@@ -176,15 +188,17 @@ bool occupant_clear(const PlaceRequest *request, const Site *site, PlaceResult *
         }
         return false;
     }
-    int r = remove_stale(site, &status);
+    int r = remove_as_insider(request, batch, &status, result);
     if (r == 0)
         return true;
+    if (r == REMOVE_CANNOT)
+        return false;
     if (r == -EPERM || r == -EACCES) {
         result_set(
             result, PLACE_WAITING, -r,
             "%s is a stale socket of uid %u, which uid %u may not remove from %s; remove it, or give the folder to "
             "uid %u",
-            site->path, (unsigned)status.st_uid, (unsigned)geteuid(), site->folder, (unsigned)geteuid());
+            site->path, (unsigned)status.st_uid, (unsigned)site->as_uid, site->folder, (unsigned)site->as_uid);
         result_watch(result, site->folder);
     } else {
         site_failed(site, "cleared of a stale socket", -r, result);

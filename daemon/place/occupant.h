@@ -3,7 +3,7 @@
  * daemon/place alone. */
 #pragma once
 
-#include "daemon/place/site.h"
+#include "daemon/place/batch.h"
 
-/* true: nothing is there any more, bind again. false: result says what is there and who serves it. */
-bool occupant_clear(const PlaceRequest *request, const Site *site, PlaceResult *result);
+/* At the batch's site, and not inside. true: nothing is there any more, bind again. false: result says what is there and who serves it. */
+bool occupant_clear(const PlaceRequest *request, Batch *batch, PlaceResult *result);

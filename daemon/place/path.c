@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unix sockets at a path: bound, owned, listening, in this order. Keeps nothing.
  *
- * A socket file is born with the mode of the socket's own inode less the umask (unix_bind(), fchmod(2) on the socket
- * sets it; *measured*). Nobody gets a connection before listen(2), which comes last, when its owner is right too; a
- * datagram socket has no such step: where its owner is to be another it is born 0600, gets its owner, then its mode. bind(2) knows no folder descriptor: `/proc/self/fd/N/NAME`
- * stands for it, which also takes any length of folder; it is used where site.h says that a plain path does not do, as
- * then `ss -xl` shows the former text. */
+ * A socket file is born with the mode of the socket's own inode (0777) less the umask (unix_bind(); *measured*), and
+ * belongs to whom the file system takes us for (setfsuid(2)). So it is born right wherever we are root, or need not be
+ * anybody else. Nobody gets a connection before listen(2), which comes last, when its owner is right too; a datagram socket
+ * has no such step: where its owner is to be another it is born 0600, gets its owner, then its mode. bind(2) knows no folder
+ * descriptor: we are in the folder for a moment, and its name alone stands for it, which also takes any length of folder;
+ * that is done where site.h says that a plain path does not do, as then `ss -xl` shows the name alone. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,31 +46,19 @@ static Owner owner_wanted(const PlaceRequest *request, const Site *site)
 }
 
 /* -ENAMETOOLONG: even the last part alone is. */
-static int bind_name(Site *site, bool in_folder, struct sockaddr_un *ret)
+static int bind_name(Site *site, struct sockaddr_un *ret)
 {
-    int size, r;
-
-    ret->sun_family = AF_UNIX;
-    if (!in_folder && site->fd == AT_FDCWD && strlen(site->path) >= sizeof(ret->sun_path)) {
-        r = site_hold(site);
+    if (site->fd < 0 && strlen(site->path) >= sizeof(ret->sun_path)) {
+        int r = site_hold(site);
         if (r < 0)
             return r;
     }
-    if (in_folder || site->fd == AT_FDCWD)
-        size = snprintf(ret->sun_path, sizeof(ret->sun_path), "%s", in_folder ? site->name : site->path);
-    else
-        size = snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%s", site->fd, site->name);
-    return size < 0 || (size_t)size >= sizeof(ret->sun_path) ? -ENAMETOOLONG : 0;
-}
-
-static int bind_with_mode(int fd, const struct sockaddr_un *name, mode_t mode)
-{
-    if (fchmod(fd, mode) < 0)
-        return -errno;
-    mode_t old_mask = umask(0);
-    int r = bind(fd, (const struct sockaddr *)name, sizeof(*name)) < 0 ? -errno : 0;
-    umask(old_mask);
-    return r;
+    size_t size_bytes = strlen(site->name) + 1;
+    if (size_bytes > sizeof(ret->sun_path))
+        return -ENAMETOOLONG;
+    ret->sun_family = AF_UNIX;
+    memcpy(ret->sun_path, site->name, size_bytes);
+    return 0;
 }
 
 /* The file that our socket is bound to, O_PATH. The kernel gives it to who has CAP_NET_ADMIN; else it is what stands at
@@ -127,25 +116,30 @@ static bool own(int file_fd, const struct stat *status, const Owner *owner, cons
     return r == 0;
 }
 
-/* Looks at the file that bind(2) made, and sets what is not right about it yet. */
-static bool own_bound(int fd, const Site *site, const Owner *owner, struct stat *ret_status, PlaceResult *result)
+/* Looks at the file that bind(2) made, and sets what is not right about it yet. Where it was born right there is nothing to
+ * be set; in somebody else's folder what is seen then can be another socket that its owner has put there, which is as good
+ * as any other thing that he can do to it. */
+static bool own_bound(int fd, Batch *batch, const Owner *owner, struct stat *ret_status, PlaceResult *result)
 {
+    const Site *site = &batch->site;
     _cleanup_(fd_closep) int file_fd = -1;
-    int r = 0;
+    int r = fstatat(site->fd, site->name, ret_status, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 
-    if (site->is_ours) /* nobody else can have swapped it */
-        r = fstatat(site->fd, site->name, ret_status, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
-    if (!site->is_ours || (r == 0 && (ret_status->st_uid != owner->uid || ret_status->st_gid != owner->gid ||
-                                       (ret_status->st_mode & 07777) != owner->mode))) {
+    if (r == 0 && ret_status->st_uid == owner->uid && ret_status->st_gid == owner->gid && ret_status->st_nlink == 1 &&
+        ret_status->st_mode == (S_IFSOCK | owner->mode))
+        return true;
+    batch_leave(batch);
+    if (r == 0 || !site->is_ours) {
         file_fd = open_own_file(fd, site);
         r = file_fd < 0 ? file_fd : fstat(file_fd, ret_status) < 0 ? -errno : 0;
     }
     if (r < 0) {
+        ret_status->st_ino = 0;
         result_set(result, PLACE_WAITING, -r, "%s was removed or replaced while it was made", site->path);
         result_watch(result, site->folder);
         return false;
     }
-    return file_fd < 0 || own(file_fd, ret_status, owner, site->path, result);
+    return own(file_fd, ret_status, owner, site->path, result);
 }
 
 static void remove_if_same(const Site *site, uint64_t device, uint64_t inode)
@@ -157,47 +151,57 @@ static void remove_if_same(const Site *site, uint64_t device, uint64_t inode)
         unlinkat(site->fd, site->name, 0);
 }
 
+/* Into the folder, and with the umask that makes the file as it shall be, or, where it is to be another's, that lets nobody
+ * else in before it is. */
+static bool enter_to_bind(const PlaceRequest *request, Batch *batch, const Owner *owner, PlaceResult *result)
+{
+    if (!batch_enter(batch, request, owner->mode, result))
+        return false;
+    bool born_right = request->type != SOCK_DGRAM ||
+                      (owner->uid == batch->acting_uid && owner->gid == batch->acting_gid);
+    return born_right || batch_enter(batch, request, owner->mode & 0600, result);
+}
+
 /* 0; BIND_CANNOT: result says why; -errno of bind(2). */
 enum { BIND_CANNOT = 1 };
-static int bind_tries(const PlaceRequest *request, int fd, Site *site, bool in_folder, mode_t mode, PlaceResult *result)
+static int bind_tries(const PlaceRequest *request, Batch *batch, int fd, const Owner *owner, PlaceResult *result)
 {
     struct sockaddr_un name;
-    int r = bind_name(site, in_folder, &name);
+    int r = bind_name(&batch->site, &name);
 
+    for (unsigned tries = 0; r == 0; tries++) {
+        if (!enter_to_bind(request, batch, owner, result))
+            return BIND_CANNOT;
+        if (bind(fd, (const struct sockaddr *)&name, sizeof(name)) == 0)
+            return 0;
+        if (errno != EADDRINUSE || tries >= TRIES_MAX)
+            return -errno;
+        batch_leave(batch);
+        if (!occupant_clear(request, batch, result))
+            return BIND_CANNOT;
+    }
     if (r == -ENAMETOOLONG) {
         result_set(result, PLACE_FAILED, ENAMETOOLONG,
-                   "the last part of %s is too long for a socket: some %zu bytes fit; choose a shorter name",
-                   site->path, sizeof(name.sun_path) - sizeof("/proc/self/fd/1234567/"));
+                   "the last part of %s is too long for a socket: %zu bytes fit; choose a shorter name", batch->site.path,
+                   sizeof(name.sun_path) - 1);
         return BIND_CANNOT;
-    }
-    for (unsigned tries = 0; r == 0; tries++) {
-        r = bind_with_mode(fd, &name, mode);
-        if (r != -EADDRINUSE || tries >= TRIES_MAX)
-            return r;
-        if (!occupant_clear(request, site, result))
-            return BIND_CANNOT;
-        r = 0;
     }
     return r;
 }
 
-/* The socket is bound when this answers true. */
-static bool bind_at_site(const PlaceRequest *request, Batch *batch, int fd, Site *site, mode_t mode, PlaceResult *result)
+/* The socket is bound, and the batch inside, when this answers true. */
+static bool bind_at_site(const PlaceRequest *request, Batch *batch, int fd, const Owner *owner, PlaceResult *result)
 {
-    bool in_folder = batch_enter(batch, site);
-    int r = bind_tries(request, fd, site, in_folder, mode, result);
+    const Site *site = &batch->site;
+    int r = bind_tries(request, batch, fd, owner, result);
 
-    if (in_folder)
-        batch_leave(batch);
-    if (r == 0 || r == BIND_CANNOT)
-        return r == 0;
+    if (r == 0)
+        return true;
+    batch_leave(batch);
     if (r == -EADDRINUSE) {
         result_set(result, PLACE_WAITING, EADDRINUSE, "%s is bound and removed by others again and again", site->path);
         result_watch(result, site->folder);
-    } else if (r == -ENOENT && site->fd >= 0 && access("/proc/self/fd", X_OK) < 0) {
-        result_set(result, PLACE_FAILED, ENOENT, "/proc is not there, which binding %s safely needs; mount it",
-                   site->path);
-    } else {
+    } else if (r != BIND_CANNOT) {
         site_failed(site, "bound", -r, result);
     }
     return false;
@@ -217,11 +221,9 @@ void path_bind(const PlaceRequest *request, Batch *batch, PlaceResult *result)
             result_set(result, PLACE_FAILED, errno, "no unix socket can be made: %s", strerror(errno));
         return;
     }
-    bool born_right = request->type != SOCK_DGRAM || (owner.uid == geteuid() && owner.gid == getegid());
-    if (!bind_at_site(request, batch, fd, site, born_right ? owner.mode : owner.mode & 0600, result))
+    if (!bind_at_site(request, batch, fd, &owner, result))
         return;
-    status.st_ino = 0;
-    if (own_bound(fd, site, &owner, &status, result)) {
+    if (own_bound(fd, batch, &owner, &status, result)) {
         if (request->type != SOCK_DGRAM && listen(fd, (int)request->backlog) < 0)
             result_set(result, PLACE_FAILED, errno, "%s is bound, but listen(2) fails: %s", request->path,
                        strerror(errno));
@@ -236,8 +238,8 @@ void path_bind(const PlaceRequest *request, Batch *batch, PlaceResult *result)
         remove_if_same(site, status.st_dev, status.st_ino);
 }
 
-/* What stands at the path, if it is ours: by device and inode, else by the kernel's word, else by standing in a folder
- * that nobody else can write to. */
+/* What stands at the path, if it is ours: by the kernel's word, else by device and inode, else by standing in a folder that
+ * nobody else can write to. */
 static int open_ours(const PlaceRequest *request, int fd, const Site *site, struct stat *ret_status)
 {
     _cleanup_(fd_closep) int file_fd = openat(site->fd, site->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -246,12 +248,10 @@ static int open_ours(const PlaceRequest *request, int fd, const Site *site, stru
     if (file_fd < 0 || fstat(file_fd, ret_status) < 0)
         return -errno;
     uint64_t device = request->device, inode = request->inode;
-    if (!inode) {
-        _cleanup_(fd_closep) int own_fd = ioctl(fd, SIOCUNIXFILE);
-        if (own_fd >= 0 && fstat(own_fd, &own_status) == 0) {
-            device = own_status.st_dev;
-            inode = own_status.st_ino;
-        }
+    _cleanup_(fd_closep) int own_fd = ioctl(fd, SIOCUNIXFILE);
+    if (own_fd >= 0 && fstat(own_fd, &own_status) == 0) {
+        device = own_status.st_dev;
+        inode = own_status.st_ino;
     }
     bool is_ours = inode ? ret_status->st_dev == device && ret_status->st_ino == inode : site->is_ours;
     return is_ours && S_ISSOCK(ret_status->st_mode) ? TAKE_FD(file_fd) : -ESTALE;
@@ -279,12 +279,13 @@ void path_change(const PlaceRequest *request, int fd, PlaceResult *result)
 
 void path_remove(const char *path, uint64_t device, uint64_t inode)
 {
+    static const PlaceRequest anybodys = {.uid = PLACE_NOT_ASKED, .gid = PLACE_NOT_ASKED, .as_uid = PLACE_NOT_ASKED};
     PlaceResult ignored = {.fd = -1};
-    Site site;
+    Batch batch;
 
-    if (site_open(path, &site, &ignored)) {
-        remove_if_same(&site, device, inode);
-        site_close(&site);
-    }
+    batch_begin(&batch);
+    if (batch_open_site(&batch, path, &ignored) && batch_enter(&batch, &anybodys, 0600, &ignored))
+        remove_if_same(&batch.site, device, inode);
+    batch_end(&batch);
     place_result_release(&ignored);
 }

@@ -31,6 +31,10 @@ struct PlaceRequest {
     uid_t uid;   /* of the file; PLACE_NOT_ASKED: the folder's, as far as we may */
     gid_t gid;   /* likewise */
     mode_t mode; /* PLACE_NOT_ASKED: PLACE_MODE_DEFAULT */
+    /* Where we are root, and the folder is not: who makes the file there; PLACE_NOT_ASKED: the folder's owner. Others than
+     * the folder's owner need their group. */
+    uid_t as_uid;
+    gid_t as_gid;
     /* Who was in the way at the try before: named again while they live, without another walk over /proc. */
     const pid_t *known_holders;
     size_t known_holder_count;

@@ -218,6 +218,25 @@ static bool walk(Site *site, char text[static PATH_MAX], PlaceResult *result)
     return folder_failed(site, folder_complete(site, rest) ? -r : ENAMETOOLONG, result);
 }
 
+/* The same as a walk, in two calls: where there is no link on the way, nothing to be followed is passed by, and where the
+ * folder itself is not ours, it does not matter who else's is above it. false: it has to be walked. */
+static bool open_at_once(Site *site)
+{
+    struct stat status;
+
+    if (has_parent_part(site->folder))
+        return false;
+    _cleanup_(fd_closep) int fd = open_without_links(site->folder);
+    if (fd < 0 || fstat(fd, &status) < 0 || is_ours(&status, site->as_uid))
+        return false;
+    site->uid = status.st_uid;
+    site->gid = status.st_gid;
+    site->is_ours = false;
+    site->fd = TAKE_FD(fd);
+    site->name = site->path + site->folder_length + 1;
+    return true;
+}
+
 bool site_open(const char *path, Site *ret, PlaceResult *result)
 {
     char rest[PATH_MAX];
@@ -225,6 +244,7 @@ bool site_open(const char *path, Site *ret, PlaceResult *result)
     size_t size_bytes = strlen(path) + 1;
 
     ret->fd = -1;
+    ret->as_uid = geteuid();
     ret->path = path;
     ret->folder[0] = '\0';
     if (path[0] != '/' || !slash[1] || strcmp(slash, "/.") == 0 || strcmp(slash, "/..") == 0) {
@@ -236,6 +256,10 @@ bool site_open(const char *path, Site *ret, PlaceResult *result)
     ret->folder_length = (size_t)(slash - path);
     memcpy(rest, path, ret->folder_length);
     rest[ret->folder_length] = '\0';
+    memcpy(ret->folder, rest, ret->folder_length + 1);
+    if (ret->folder_length > 0 && open_at_once(ret))
+        return true;
+    ret->folder[0] = '\0';
     if (walk(ret, rest, result))
         return true;
     site_close(ret);
@@ -297,7 +321,7 @@ void site_failed(const Site *site, const char *what, int error, PlaceResult *res
             result, PLACE_FAILED, error,
             "%s cannot be %s: uid %u may not write to the folder %s (of uid %u, gid %u), or it is immutable, or a "
             "security module forbids it",
-            site->path, what, (unsigned)geteuid(), site->folder, (unsigned)site->uid, (unsigned)site->gid);
+            site->path, what, (unsigned)site->as_uid, site->folder, (unsigned)site->uid, (unsigned)site->gid);
         break;
     case ENAMETOOLONG:
         result_set(result, PLACE_FAILED, error, "%s cannot be %s: its last part is too long", site->path, what);

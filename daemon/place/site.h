@@ -26,6 +26,7 @@ struct Site {
     bool is_ours;
     uid_t uid; /* of the folder */
     gid_t gid;
+    uid_t as_uid; /* who we are in it, for messages */
     size_t folder_length;  /* of path: without the last part */
     char folder[PATH_MAX]; /* the folder, symbolic links resolved as far as they were followed */
 };
