@@ -168,6 +168,15 @@ void manager_forget_lease(Manager *manager, const Lease *lease)
 
 /* ---- all of it ---- */
 
+/* For who comes after us, should all of it be lost. */
+static void remember_held(Manager *manager)
+{
+    GlobalMetrics *metrics = metrics_global(manager->metrics);
+
+    metrics->held_listeners = manager->registry.listener_count;
+    metrics->held_leases = leases_count(manager->leases);
+}
+
 void manager_keep_flush(Manager *manager)
 {
     if (!hold_is_there(manager->hold))
@@ -175,6 +184,14 @@ void manager_keep_flush(Manager *manager)
     if (!manager->booting && !manager->keep_source)
         put_listeners(manager, SIZE_MAX);
     hold_flush(manager->hold);
+    remember_held(manager);
+}
+
+void manager_forget_held(Manager *manager)
+{
+    GlobalMetrics *metrics = metrics_global(manager->metrics);
+
+    metrics->held_listeners = metrics->held_leases = metrics->held_programs = 0;
 }
 
 void manager_keep_flush_wait(Manager *manager)
@@ -194,6 +211,7 @@ static int on_keep(sd_event_source *source, void *userdata)
     }
     manager->keep_source = sd_event_source_disable_unref(manager->keep_source);
     hold_flush(manager->hold);
+    remember_held(manager);
     return 0;
 }
 

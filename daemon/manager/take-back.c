@@ -182,12 +182,30 @@ static int on_item(const HoldItem *item, void *userdata)
     return r;
 }
 
+/* Somebody held something for us, and is gone. */
+static void tell_lost(Manager *manager)
+{
+    GlobalMetrics *held = metrics_global(manager->metrics);
+
+    if (held->held_listeners + held->held_leases + held->held_programs > 0) {
+        log_warning("what hvsock-keeper held is lost, for it has ended too: %llu listeners, which are bound anew; %llu leases; %llu "
+                    "programs, which have ended with it", (unsigned long long)held->held_listeners,
+                    (unsigned long long)held->held_leases, (unsigned long long)held->held_programs);
+        manager_event(manager, "error", NULL, NULL, "what hvsock-keeper held is lost: %llu listeners, %llu leases, %llu programs",
+                      (unsigned long long)held->held_listeners, (unsigned long long)held->held_leases,
+                      (unsigned long long)held->held_programs);
+    }
+    held->held_listeners = held->held_leases = held->held_programs = 0;
+}
+
 int manager_take_back(Manager *manager)
 {
     TakeBack back = {.manager = manager};
 
-    if (!hold_is_there(manager->hold) || manager->keeper_is_fresh)
+    if (!hold_is_there(manager->hold) || manager->keeper_is_fresh) {
+        tell_lost(manager);
         return 0;
+    }
     int r = hold_list(manager->hold, on_item, &back);
     if (back.gone > 0)
         hold_flush_wait(manager->hold);
@@ -195,6 +213,8 @@ int manager_take_back(Manager *manager)
         return r;
     if (r < 0)
         log_error("hvsock-keeper does not give back all that it holds: %s; the rest is made anew", strerror(-r));
+    if (r == 0 && back.listeners + back.leases + back.gone == 0)
+        tell_lost(manager);
     if (back.listeners + back.leases + back.gone > 0)
         log_info("taken back from hvsock-keeper: %zu listeners, %zu leases; %zu are not wanted any more", back.listeners, back.leases,
                  back.gone);

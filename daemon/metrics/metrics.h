@@ -63,7 +63,10 @@ struct GlobalMetrics {
     uint64_t spawn_sum_ns;
     uint64_t spawn[METRICS_SPAWN_BOUNDS]; /* each by itself, not cumulative; what took longer than the last bound is in
                                              spawn_count alone */
-    uint64_t spare[22];
+    uint64_t held_listeners; /* what hvsock-keeper had when we last told it something: not counted, but known */
+    uint64_t held_leases;
+    uint64_t held_programs;
+    uint64_t spare[19];
 };
 
 /* Memory, until metrics_open. -ENOMEM. */
