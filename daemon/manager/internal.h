@@ -16,6 +16,8 @@
 #define AUTO_PORT_TRIES_MAX 1000000 /* in one search for a free port */
 #define RETRY_INTERVAL_US 2000000
 #define RETRY_BATCH 512 /* waiting listeners tried in one turn */
+#define LOST_REST_US 100000  /* a folder in which nothing of ours was removed for so long has come to rest; */
+#define LOST_MAX_US 1000000 /* no longer is waited for that */
 
 TAILQ_HEAD(ListenerQueue, Listener);
 
@@ -61,6 +63,8 @@ struct Manager {
     struct ListenerQueue waiting;    /* to be tried again */
     struct ListenerQueue draining;   /* closed here, held elsewhere; out of the registry */
     sd_event_source *retry_timer;
+    sd_event_source *lost_timer;
+    uint64_t lost_since_us; /* CLOCK_MONOTONIC; while lost_timer runs */
     Folders *folders;                /* watched, for waiting listeners; retry.c */
     uint32_t auto_port_next;
 
@@ -186,7 +190,11 @@ void manager_plan_close_all(Manager *manager, Service *service);
 void manager_plan_close_machine(Manager *manager, Machine *machine);
 /* What had failed for good is tried once more. */
 void manager_plan_failed(Manager *manager);
+/* What is held is let go of, and bound anew with the plan. */
 void manager_replace_listener(Manager *manager, Listener *listener);
+/* The same of one whose path somebody removed, when the folder has come to rest: who removes a folder with all that is in it
+ * would never come to the end of that. */
+void manager_lose_listener(Manager *manager, Listener *listener);
 /* Out of whichever queue it is in, and no longer told of its folder. */
 void manager_dequeue_listener(Manager *manager, Listener *listener);
 void manager_listener_told(Manager *manager, Listener *listener);

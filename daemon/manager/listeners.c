@@ -19,7 +19,7 @@ void manager_dequeue_listener(Manager *manager, Listener *listener)
         TAILQ_REMOVE(&manager->planned, listener, queue);
     else if (listener->state == LISTENER_WAITING)
         TAILQ_REMOVE(&manager->waiting, listener, queue);
-    listener->planned = false;
+    listener->planned = listener->lost = false;
 }
 
 static void listener_plan(Manager *manager, Listener *listener)
@@ -318,8 +318,8 @@ void manager_take_result(Manager *manager, Listener *listener, PlaceResult *resu
     }
 }
 
-/* Its path is gone, and with it everybody who could have come: what is held is let go of, and bound anew. */
-void manager_replace_listener(Manager *manager, Listener *listener)
+/* Its path is gone, and with it everybody who could have come. */
+static void listener_let_go(Manager *manager, Listener *listener)
 {
     manager_dequeue_listener(manager, listener);
     listener_stop_watch(listener);
@@ -328,7 +328,24 @@ void manager_replace_listener(Manager *manager, Listener *listener)
     free(listener->path);
     listener->path = NULL;
     listener->adopted = false;
+    registry_touch(&manager->registry, listener->service);
+}
+
+void manager_replace_listener(Manager *manager, Listener *listener)
+{
+    listener_let_go(manager, listener);
     listener->state = LISTENER_PENDING;
     listener_plan(manager, listener);
-    registry_touch(&manager->registry, listener->service);
+}
+
+void manager_lose_listener(Manager *manager, Listener *listener)
+{
+    listener_let_go(manager, listener);
+    free(listener->reason);
+    listener->reason = strdup("its path was removed; it listens anew as soon as the folder has come to rest");
+    listener->state = LISTENER_WAITING;
+    listener->lost = true;
+    TAILQ_INSERT_TAIL(&manager->waiting, listener, queue);
+    manager_serve_listener(manager, listener);
+    manager_listener_told(manager, listener);
 }

@@ -75,6 +75,7 @@ struct Listener {
     bool wildcard;
     bool planned;    /* in the manager's queue of what is to be bound or changed */
     bool unkept;     /* hvsock-keeper does not have it yet, or as it was before; see kept.c */
+    bool lost;       /* waiting: its path was removed, and it is bound anew when the folder has come to rest (retry.c) */
     bool handed_out; /* somebody may hold a copy */
     bool adopted;    /* passed to us at the start: who did holds it too */
     int accept_fd;   /* the epoll(7) that it is watched in for connections (serve.h); -1: not watched */

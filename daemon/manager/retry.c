@@ -60,6 +60,7 @@ static void retry_listener(Manager *manager, Listener *listener)
 {
     TAILQ_REMOVE(&manager->waiting, listener, queue);
     manager_unwatch_listener(listener);
+    listener->lost = false;
     listener->planned = true;
     TAILQ_INSERT_TAIL(&manager->planned, listener, queue);
 }
@@ -122,8 +123,40 @@ static bool listener_is_there(const Listener *listener)
     return lstat(listener->path, &status) == 0 && status.st_dev == listener->device && status.st_ino == listener->inode;
 }
 
+/* What was lost is bound anew. */
+static int lost_on_time(sd_event_source *source, uint64_t time_us, void *userdata)
+{
+    Manager *manager = userdata;
+    Listener *listener, *next;
+
+    manager->lost_timer = sd_event_source_disable_unref(manager->lost_timer);
+    for (listener = TAILQ_FIRST(&manager->waiting); listener; listener = next) {
+        next = TAILQ_NEXT(listener, queue);
+        if (listener->lost)
+            retry_listener(manager, listener);
+    }
+    manager_run_plan_between(manager);
+    manager_events_flush(manager);
+    return 0;
+}
+
+static void lost_wait(Manager *manager)
+{
+    uint64_t now_us = 0;
+
+    sd_event_now(manager->event, CLOCK_MONOTONIC, &now_us);
+    if (!manager->lost_timer) {
+        manager->lost_since_us = now_us;
+        /* Without one the retry timer comes later. */
+        sd_event_add_time(manager->event, &manager->lost_timer, CLOCK_MONOTONIC, now_us + LOST_REST_US, 0, lost_on_time, manager);
+        return;
+    }
+    uint64_t until_us = now_us + LOST_REST_US, last_us = manager->lost_since_us + LOST_MAX_US;
+    sd_event_source_set_time(manager->lost_timer, until_us < last_us ? until_us : last_us);
+}
+
 /* The file of that name is gone from the folder (NULL: the folder is). */
-static bool folder_lost(Manager *manager, Folder *folder, const char *name)
+static void folder_lost(Manager *manager, Folder *folder, const char *name)
 {
     Listener *listener, *next;
     bool any = false;
@@ -133,11 +166,11 @@ static bool folder_lost(Manager *manager, Folder *folder, const char *name)
         if (listener->state != LISTENER_LISTENING || !listener->path ||
             (name && strcmp(strrchr(listener->path, '/') + 1, name) != 0) || listener_is_there(listener))
             continue;
-        log_notice("%s: %s is gone; listening anew", listener->service->context->name, listener->path);
-        manager_replace_listener(manager, listener);
+        manager_lose_listener(manager, listener);
         any = true;
     }
-    return any;
+    if (any)
+        lost_wait(manager);
 }
 
 static bool folder_retry(Manager *manager, Folder *folder)
@@ -155,18 +188,17 @@ static bool folder_retry(Manager *manager, Folder *folder)
     return any;
 }
 
-static bool folder_on_event(Manager *manager, Folder *folder, const struct inotify_event *event)
+static void folder_on_event(Manager *manager, Folder *folder, const struct inotify_event *event)
 {
     static const uint32_t gone = IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT;
     Listener *listener, *next;
-    bool any = false;
 
     if (event->mask & (gone | IN_Q_OVERFLOW))
-        any = folder_lost(manager, folder, NULL);
+        folder_lost(manager, folder, NULL);
     else if (event->mask & (IN_DELETE | IN_MOVED_FROM) && event->len > 0)
-        any = folder_lost(manager, folder, event->name);
+        folder_lost(manager, folder, event->name);
     if (!(event->mask & gone))
-        return any;
+        return;
     /* Where the folder itself is gone, so is the watch: another of that name is another folder. */
     folder_end_watch(folder, event->mask & IN_MOVE_SELF);
     for (listener = LIST_FIRST(&folder->listeners); listener; listener = next) {
@@ -174,7 +206,6 @@ static bool folder_on_event(Manager *manager, Folder *folder, const struct inoti
         if (listener->state == LISTENER_LISTENING)
             manager_watch_listener(manager, listener);
     }
-    return any;
 }
 
 static void folder_has_changed(Folder *folder, Folder **changed)
@@ -203,7 +234,7 @@ static int folders_on_event(sd_event_source *source, int fd, uint32_t revents, v
         for (; folder; folder = next) {
             next = all ? FoldersByPath_RB_NEXT(folder) : folder_of_watch(folders, event->wd, folder);
             folder_has_changed(folder, &changed);
-            any |= folder_on_event(manager, folder, event);
+            folder_on_event(manager, folder, event);
         }
     }
     while ((folder = changed)) {
@@ -211,10 +242,9 @@ static int folders_on_event(sd_event_source *source, int fd, uint32_t revents, v
         folder->changed = false;
         any |= folder_retry(manager, folder);
     }
-    if (any) {
+    if (any)
         manager_run_plan_between(manager);
-        manager_events_flush(manager);
-    }
+    manager_events_flush(manager);
     folders_sweep(folders);
     return 0;
 }
@@ -325,7 +355,8 @@ void manager_check_draining(Manager *manager)
         return;
     for (listener = TAILQ_FIRST(&manager->waiting); listener; listener = next) {
         next = TAILQ_NEXT(listener, queue);
-        retry_listener(manager, listener);
+        if (!listener->lost)
+            retry_listener(manager, listener);
     }
 }
 
@@ -337,7 +368,8 @@ static int retry_on_time(sd_event_source *source, uint64_t time_us, void *userda
     manager->retry_timer = sd_event_source_disable_unref(manager->retry_timer);
     for (size_t i = 0; i < RETRY_BATCH && listener; i++) {
         Listener *next = TAILQ_NEXT(listener, queue);
-        retry_listener(manager, listener);
+        if (!listener->lost || !manager->lost_timer)
+            retry_listener(manager, listener);
         listener = next;
     }
     manager_check_draining(manager);
@@ -365,6 +397,7 @@ void manager_retry_release(Manager *manager)
     Folder *folder;
 
     manager->retry_timer = sd_event_source_disable_unref(manager->retry_timer);
+    manager->lost_timer = sd_event_source_disable_unref(manager->lost_timer);
     if (!folders)
         return;
     while ((folder = RB_ROOT(&folders->by_path))) {

@@ -50,11 +50,30 @@ class MachineFolders(Case):
         self.add()
         self.wait_connects()
         for _ in range(3):
-            gone = self.folder.rename(self.d.folder / "gone")  # else what is removed would come back meanwhile
-            shutil.rmtree(gone)
+            shutil.rmtree(self.folder)
             self.wait_all("waiting", f"the folder {self.folder} is not there")
             self.folder.mkdir()
             self.wait_connects()
+
+    def test_is_removed_with_all_that_is_in_it(self):
+        """`rm -rf` while its sockets are listened on comes to its end: nothing comes back before that."""
+        for number in range(40):
+            self.c.call("Register", service={"name": f"more{number}", "port": self.d.port(), "listen": ["machine:*"]})
+        self.folder.mkdir()
+        self.add()
+        for _ in range(20):
+            self.wait_connects()
+            done = subprocess.run(["rm", "-rf", self.folder], stderr=subprocess.PIPE, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.folder.mkdir()
+        self.wait_connects()
+        # One alone that is removed is soon there again, and so it is told.
+        path = self.folder / f"v.sock_{self.ports[0]}"
+        path.unlink()
+        wait_for(path.exists, 5)
+        self.wait_connects()
+        self.assertIn("waits: its path was removed; it listens anew as soon as the folder has come to rest", self.d.log_text())
+        self.c.call("RemoveMachine", name="web1")
 
     def test_is_replaced_at_once(self):
         """Another folder of that name, with nothing between them."""
