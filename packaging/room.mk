@@ -16,6 +16,7 @@ $(B)/%: %.in $(B)/built-with
 
 # ---- install: FILE>DESTINATION, one a line; uninstall removes the same ----
 INSTALLED_PROGRAMS := $(B)/hvsockctl>$(BINDIR)/hvsockctl $(B)/hvsockd>$(SBINDIR)/hvsockd \
+  $(B)/hvsock-keeper>$(LIBEXECDIR)/hvsock-keeper \
   $(foreach h,$(wildcard packaging/hooks/*),$(h)>$(LIBEXECDIR)/$(notdir $(h)))
 INSTALLED_FILES := $(B)/libhvsock.so.0>$(LIBDIR)/libhvsock.so.0 ctl/libhvsock/hvsock.h>$(INCLUDEDIR)/hvsock.h \
   $(B)/ctl/libhvsock/hvsock.pc>$(PKGCONFIGDIR)/hvsock.pc \

@@ -251,9 +251,10 @@ int frame_receive_cut(int fd, char *data, size_t *ret_size_bytes, FdList *ret_fd
         .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
     ssize_t n;
 
-    do
-        n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    /* A peer that closed before it had read everything makes ECONNRESET come once, ahead of what it had sent before. */
+    for (int i = 0; (n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0;)
+        if (errno != EINTR && (errno != ECONNRESET || i++ > 0))
+            break;
     if (n < 0)
         return errno == EAGAIN ? FRAME_AGAIN : errno == ECONNRESET ? FRAME_END : -errno;
 

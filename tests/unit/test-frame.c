@@ -237,6 +237,29 @@ static void test_socket(void **state)
     assert_int_equal(frame_receive(-1, data, &size, &fds), -EBADF);
 }
 
+/* What a peer sent is received, though it closed without reading what was sent to it. */
+static void test_closed_unread(void **state)
+{
+    static char data[FRAME_MAX_BYTES];
+    FdList fds = {0};
+    size_t size;
+    int pair[2];
+
+    make_pair(pair);
+    send_raw(pair[1], "unread", 6, 1);
+    send_raw(pair[0], "one", 3, 1);
+    send_raw(pair[0], "three", 5, 0);
+    close(pair[0]);
+    assert_int_equal(frame_receive(pair[1], data, &size, &fds), 0);
+    assert_int_equal(size, 3);
+    assert_int_equal(fds.count, 1);
+    fd_list_clear(&fds);
+    assert_int_equal(frame_receive(pair[1], data, &size, &fds), 0);
+    assert_int_equal(size, 5);
+    assert_int_equal(frame_receive(pair[1], data, &size, &fds), FRAME_END);
+    close(pair[1]);
+}
+
 static void test_socket_malformed(void **state)
 {
     static char data[FRAME_MAX_BYTES], large[FRAME_MAX_BYTES + 1];
@@ -313,6 +336,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_malformed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_socket, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_closed_unread, setup, teardown),
         cmocka_unit_test_setup_teardown(test_socket_malformed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_room_for_fds, setup, teardown),
     };
