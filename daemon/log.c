@@ -51,6 +51,11 @@ bool log_level_parse(const char *text, LogLevel *ret)
     return false;
 }
 
+bool log_is_journal(void)
+{
+    return arg_log_journal;
+}
+
 bool log_enabled(LogLevel level)
 {
     return level <= arg_log_level;

@@ -23,6 +23,8 @@ bool log_level_parse(const char *text, LogLevel *ret);
 /* Control characters are written as \xNN, so that nobody's text makes lines of its own. errno is kept. */
 void log_write(LogLevel level, const char *format, ...) _printf_(2, 3);
 bool log_enabled(LogLevel level);
+/* Lines go to the journal. */
+bool log_is_journal(void);
 
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)

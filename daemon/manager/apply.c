@@ -161,6 +161,7 @@ static int override_service(Manager *manager, Change *change)
     bool enabled = service_effectively_enabled(service);
     if (!enabled)
         end_leases(manager, change->name);
+    manager_serve_changed(manager, change->name);
     manager_event(manager, enabled ? "enabled" : "disabled", change->name, NULL, "%s is %s", change->name,
                   enabled ? "enabled" : "disabled");
     return 0;

@@ -268,5 +268,7 @@ int manager_set_enabled(Manager *manager, const Caller *caller, const char *name
     changeset_init(&set, manager);
     r = changeset_replan_service(&set, service, override) ? changeset_run(&set, failure) : -ENOMEM;
     changeset_release(&set);
+    if (r == 0 && enabled)
+        manager_activate_clear(manager, name);
     return r;
 }

@@ -21,6 +21,7 @@
 
 TAILQ_HEAD(ListenerQueue, Listener);
 
+typedef struct Activate Activate;
 typedef struct Folder Folder;
 typedef struct Serve Serve;
 typedef struct Folders Folders;
@@ -44,6 +45,7 @@ struct Manager {
     Leases *leases;
     Metrics *metrics;
     Serve *serve; /* serve.h */
+    Activate *activate; /* activate.h */
     Hold *hold;   /* kept.h; NULL: nothing outlives us */
     bool keep;
     char *keeper_program; /* NULL: somebody else starts it */
@@ -292,3 +294,25 @@ void manager_serve_listener(Manager *manager, Listener *listener);
 /* The registry was read anew. */
 void manager_serve_rebuilt(Manager *manager);
 void manager_serve_lease_ended(Manager *manager, const Lease *lease);
+
+/* activate.c: what others tell it */
+int manager_activate_new(Manager *manager);
+void manager_activate_free(Manager *manager);
+/* Starts are counted from nought again, and what was given up is tried again. */
+void manager_activate_clear(Manager *manager, const char *name);
+/* The change has settled: programs that nobody wants any more are stopped. */
+void manager_activate_settled(Manager *manager);
+/* What state it makes its service: failed, with why; active; or neither (false, NULL). */
+bool manager_activate_is_active(const Manager *manager, const Service *service, const char **ret_failed);
+/* `,"programs":[…]`, where there are some. */
+void manager_activate_render(const Manager *manager, const Service *service, Buffer *text);
+/* activate-program.c: HoldObserver's, with the manager as userdata; and what a keeper has of us at the start, item by item
+ * with KEEPER_KEY_PROGRAM and KEEPER_KEY_ACTIVATION, before anything is watched. */
+void manager_activate_on_started(const char *key, size_t key_size_bytes, pid_t pid, int pidfd, int error, const char *what,
+                                 void *userdata);
+void manager_activate_on_exited(const char *key, size_t key_size_bytes, pid_t pid, int status, void *userdata);
+int manager_activate_take_back(Manager *manager, const HoldItem *item);
+/* The keeper has ended, and every program with it. */
+void manager_activate_lost(Manager *manager);
+/* There is one (again): what it does not have is put again. */
+void manager_activate_back(Manager *manager);

@@ -243,6 +243,7 @@ static void on_lost(void *userdata)
     Manager *manager = userdata;
 
     log_error("hvsock-keeper has ended, and with it the programs that it had started; what it held is given to another");
+    manager_activate_lost(manager);
     manager_event(manager, "error", NULL, NULL, "hvsock-keeper has ended, and with it the programs that it had started");
     manager_events_flush(manager);
 }
@@ -253,12 +254,16 @@ static void on_back(void *userdata)
 
     log_notice("hvsock-keeper runs again, and is given what we hold");
     keep_everything(manager);
+    manager_activate_back(manager);
+    hold_flush(manager->hold);
 }
 
 int manager_kept_new(Manager *manager)
 {
     const HoldOptions options = {.runtime_path = manager->runtime_path, .program = manager->keeper_program};
     const HoldObserver observer = {
+        .on_started = manager_activate_on_started,
+        .on_exited = manager_activate_on_exited,
         .on_lost = on_lost,
         .on_back = on_back,
         .userdata = manager,

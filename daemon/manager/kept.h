@@ -7,7 +7,9 @@
 #include "daemon/hold/hold.h"
 #include "daemon/manager/internal.h"
 
+typedef struct Accepted Accepted;
 typedef struct KeptKey KeptKey;
+typedef struct Serving Serving;
 
 /* Fields of values; only added to. */
 typedef enum KeptTag {
@@ -31,6 +33,14 @@ typedef enum KeptTag {
     KEPT_PEER_NUMBER = 18,
     KEPT_PEER_MACHINE = 19,
     KEPT_CLIENT = 20, /* ServeClient.number */
+    KEPT_CID = 21,
+    KEPT_PORT = 22,
+    KEPT_RECORD = 23, /* activate_hash of what a program was started as */
+    KEPT_LIMIT_BEGIN_NS = 24,
+    KEPT_LIMIT_COUNT = 25,
+    KEPT_LIMIT_FAILURES = 26,
+    KEPT_LIMITED = 27,
+    KEPT_FAILED = 28,
     KEPT_TAGS,
 } KeptTag;
 
@@ -72,6 +82,7 @@ void manager_keep_lease(Manager *manager, const char *service, pid_t pid);
 void manager_forget_lease(Manager *manager, const Lease *lease);
 /* serve-kept.c */
 int manager_take_back_serve(Manager *manager, const KeptKey *key, const KeptValue *value, FdList *fds);
+int serving_restore_accepted(Serving *serving, const KeptValue *value, uint64_t inode, Accepted **ret);
 void manager_keep_servings(Manager *manager);
 
 /* What was put and deleted reaches the keeper. */

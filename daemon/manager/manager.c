@@ -38,6 +38,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret)
     if (r == 0)
         r = manager_kept_new(manager);
     if (r == 0)
+        r = manager_activate_new(manager);
+    if (r == 0)
         r = manager_serve_new(manager);
     if (r == 0)
         r = manager_set_settings(manager, record_new(&record_type_Settings));
@@ -64,6 +66,7 @@ void manager_free(Manager *manager)
     manager_adopt_end(manager);
     manager_retry_release(manager);
     manager_serve_free(manager);
+    manager_activate_free(manager);
     leases_free(manager->leases);
     manager_kept_free(manager);
     free_queue(&manager->closing);
@@ -216,6 +219,8 @@ int manager_start(Manager *manager)
     manager_adopt_end(manager);
     manager->booting = false;
     manager_sweep_metrics(manager);
+    /* What was taken back is watched from now on. */
+    manager_serve_rebuilt(manager);
     manager_kept_started(manager);
     log_info("services: %zu, machines: %zu", manager->registry.service_count, manager->registry.machine_count);
     return 0;

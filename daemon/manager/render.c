@@ -21,7 +21,7 @@ typedef struct Shown {
 static Shown service_state(const Manager *manager, const Service *service)
 {
     size_t count = 0, listening = 0, failed = 0;
-    const char *waits = NULL, *fails = NULL;
+    const char *waits = NULL, *fails = NULL, *given_up;
 
     if (!service_effectively_enabled(service))
         return (Shown){"disabled", NULL};
@@ -38,7 +38,10 @@ static Shown service_state(const Manager *manager, const Service *service)
     }
     if (count > 0 && failed == count)
         return (Shown){"failed", fails};
-    if (leases_of_service(manager->leases, service->context->name))
+    bool runs = manager_activate_is_active(manager, service, &given_up);
+    if (given_up)
+        return (Shown){"failed", given_up};
+    if (runs || leases_of_service(manager->leases, service->context->name))
         return (Shown){"active", NULL};
     if (listening > 0)
         return (Shown){"listening", NULL};
@@ -190,6 +193,7 @@ static int render_service(Manager *manager, const Service *service, RecordWriteF
         buffer_append_text(text, ",\"overridden\":true");
     render_listeners(manager, service, text);
     render_leases(manager, service, text);
+    manager_activate_render(manager, service, text);
     buffer_append_text(text, "}}");
     return text->failed ? -ENOMEM : 0;
 }

@@ -179,6 +179,7 @@ void manager_run_plan(Manager *manager)
             manager_dequeue_listener(manager, listener);
             listener_failed(manager, listener, "out of memory");
         }
+    manager_activate_settled(manager);
     manager_keep_flush(manager);
     manager_watch_waiting(manager);
 }

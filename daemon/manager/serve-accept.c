@@ -15,6 +15,8 @@
 
 #define LISTENERS_A_TURN 8
 
+typedef enum Turn { TURN_GO_ON, TURN_NEXT_LISTENER, TURN_OVER } Turn;
+
 static const char *const refusals[REFUSALS] = {
     [REFUSAL_NONE] = "allowed",
     [REFUSAL_DENIED] = "peers.deny names it",
@@ -153,19 +155,33 @@ static int render_connection(Manager *manager, const Serving *serving, const Lis
     return text->failed ? -ENOMEM : 0;
 }
 
-static void hand_over_consume(Serving *serving, ServeClient *client, const Listener *listener, const Newcomer *newcomer,
-                              ServePeer *peer, int fd)
+static Accepted *count_accepted(Serving *serving, const Newcomer *newcomer, ServePeer *peer, int fd)
+{
+    const Buffer *text = &serving->manager->scratch;
+    Accepted what = {
+        .inode = holders_inode(fd),
+        .since_us = time_now_us(),
+        .family = newcomer->family,
+        .cid = newcomer->peer.cid,
+        .port = newcomer->port,
+        .uid = newcomer->peer.uid,
+    };
+
+    return serving_add_accepted(serving, peer, &what, text->data, text->size_bytes);
+}
+
+static void send_to_client_consume(Serving *serving, ServeClient *client, Accepted *accepted, int fd)
 {
     _cleanup_(fd_closep) int connection_fd = fd;
     Buffer *text = &serving->manager->scratch;
 
-    if (render_connection(serving->manager, serving, listener, newcomer) < 0)
-        return;
-    metrics_service(serving->manager->metrics, serving->name)->accepted++;
-    serving_add_accepted(serving, peer, newcomer, holders_inode(fd), client, text->data, text->size_bytes);
     buffer_append_char(text, '}');
     if (text->failed)
         return;
+    if (accepted) {
+        accepted->client = client->number;
+        serving_keep_accepted(serving, accepted);
+    }
     int r = connection_socket_send(&client->socket, text->data, text->size_bytes, fd);
     if (r == 0) {
         serving_had_turn(client);
@@ -176,16 +192,34 @@ static void hand_over_consume(Serving *serving, ServeClient *client, const Liste
         log_error("%s: a connection cannot be handed to process %d: %s", serving->name, (int)client->pid, strerror(-r));
         return;
     }
+    serving_keep_consume(serving, accepted, text->data, text->size_bytes, TAKE_FD(connection_fd));
     if (r == CONNECTION_SOCKET_ENDED) {
-        serving_keep_consume(serving, text->data, text->size_bytes, TAKE_FD(connection_fd));
         serve_client_end(client);
         return;
     }
     /* Full all the same: too many descriptors are on their way. */
-    serving_keep_consume(serving, text->data, text->size_bytes, TAKE_FD(connection_fd));
     serving->paused = true;
     serving_switch(serving);
     serve_timer_start(serving->manager, SERVE_LOOK_INTERVAL_US);
+}
+
+/* client NULL: to a program. */
+static Turn hand_over_consume(Serving *serving, ServeClient *client, const Listener *listener, const Newcomer *newcomer,
+                              ServePeer *peer, int fd)
+{
+    _cleanup_(fd_closep) int connection_fd = fd;
+
+    if (render_connection(serving->manager, serving, listener, newcomer) < 0)
+        return TURN_GO_ON;
+    Accepted *accepted = count_accepted(serving, newcomer, peer, fd);
+    if (!accepted && !client)
+        return TURN_GO_ON; /* what cannot be counted is not started for */
+    metrics_service(serving->manager->metrics, serving->name)->accepted++;
+    if (!client)
+        return activate_connection_consume(serving, accepted, TAKE_FD(connection_fd)) ? TURN_GO_ON : TURN_OVER;
+    /* Without its record it is not counted, and not shown: less than that nobody is served. */
+    send_to_client_consume(serving, client, accepted, TAKE_FD(connection_fd));
+    return serving->paused || TAILQ_EMPTY(&serving->clients) ? TURN_OVER : TURN_GO_ON;
 }
 
 /* ---- accepting ---- */
@@ -197,8 +231,6 @@ static void pause_accepting(Serving *serving, int error)
     serving_switch(serving);
     serve_timer_start(serving->manager, SERVE_LOOK_INTERVAL_US);
 }
-
-typedef enum Turn { TURN_GO_ON, TURN_NEXT_LISTENER, TURN_OVER } Turn;
 
 static Turn accept_failed(Serving *serving, Listener *listener, int error)
 {
@@ -233,11 +265,12 @@ static Turn accept_one(Serving *serving, Listener *listener)
 {
     struct sockaddr_storage address = {0};
     socklen_t size_bytes = sizeof(address);
+    bool closes = serving->taking == TAKING_TO_CLOSE;
     ServePeer *peer = NULL;
     Newcomer newcomer;
 
-    ServeClient *client = serving_next_client(serving);
-    if (!client) {
+    ServeClient *client = serving->taking == TAKING_CLIENTS ? serving_next_client(serving) : NULL;
+    if (!client && !serving_has_room(serving)) {
         serving_switch(serving);
         return TURN_OVER;
     }
@@ -248,12 +281,21 @@ static Turn accept_one(Serving *serving, Listener *listener)
     uint64_t now_ns = serve_now_ns();
     newcomer_find(serving->manager, listener, fd, &address, &newcomer);
     Refusal why = serving_decide(serving, &newcomer, now_ns, &peer);
+    if (why == REFUSAL_NONE && closes)
+        why = serving->activating.limited ? REFUSAL_START_LIMIT : REFUSAL_FAILED;
     if (why != REFUSAL_NONE) {
         refuse(serving, &newcomer, peer, why, now_ns);
         return TURN_GO_ON;
     }
-    hand_over_consume(serving, client, listener, &newcomer, peer, TAKE_FD(fd));
-    return serving->paused || TAILQ_EMPTY(&serving->clients) ? TURN_OVER : TURN_GO_ON;
+    return hand_over_consume(serving, client, listener, &newcomer, peer, TAKE_FD(fd));
+}
+
+static void serving_flush_keeper(const Serving *serving)
+{
+    Manager *manager = serving->manager;
+
+    hold_flush(manager->hold);
+    manager_events_flush(manager);
 }
 
 int serving_on_connections(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -266,6 +308,11 @@ int serving_on_connections(sd_event_source *source, int fd, uint32_t revents, vo
 
     if (!service) {
         serving_update(serving);
+        return 0;
+    }
+    if (serving->taking == TAKING_FIRST) {
+        activate_listeners(serving, service);
+        serving_flush_keeper(serving);
         return 0;
     }
     int r = serving_make_rules(serving, service);
@@ -283,7 +330,6 @@ int serving_on_connections(sd_event_source *source, int fd, uint32_t revents, vo
         for (int n = 0; n < SERVE_ACCEPTS_A_TURN / count && turn == TURN_GO_ON; n++)
             turn = accept_one(serving, listener);
     }
-    hold_flush(manager->hold);
-    manager_events_flush(manager);
+    serving_flush_keeper(serving);
     return 0;
 }

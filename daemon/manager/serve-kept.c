@@ -50,14 +50,15 @@ void serving_forget_client(const ServeClient *client)
     forget(client->serving, KEEPER_KEY_CLIENT, client->number);
 }
 
-void serving_keep_accepted(const Serving *serving, const Accepted *accepted)
+void serving_keep_accepted(const Serving *serving, Accepted *accepted)
 {
     Manager *manager = serving->manager;
     Buffer *value = &manager->kept_value;
     KeptKey key;
 
-    if (!hold_is_there(manager->hold))
+    if (!hold_is_there(manager->hold) || accepted->program)
         return;
+    accepted->kept = true;
     numbered_key(&key, KEEPER_KEY_ACCEPTED, serving, accepted->inode);
     buffer_clear(value);
     frame_put_number(value, KEPT_CLIENT, accepted->client);
@@ -66,13 +67,19 @@ void serving_keep_accepted(const Serving *serving, const Accepted *accepted)
     frame_put_number(value, KEPT_PEER_NUMBER, accepted->peer->key.number);
     if (accepted->peer->key.kind == PEER_KEY_MACHINE)
         frame_put_text(value, KEPT_PEER_MACHINE, accepted->peer->machine);
+    frame_put_number(value, KEPT_CID, accepted->cid);
+    frame_put_number(value, KEPT_PORT, accepted->port);
+    frame_put_number(value, KEPT_UID, accepted->uid);
+    frame_put_number(value, KEPT_SINCE_US, accepted->since_us);
     frame_put(value, KEPT_TEXT, accepted->text, accepted->size_bytes);
     hold_put(manager->hold, key.text, key.size_bytes, value, NULL, 0);
 }
 
-void serving_forget_accepted(const Serving *serving, const Accepted *accepted)
+void serving_forget_accepted(const Serving *serving, Accepted *accepted)
 {
-    forget(serving, KEEPER_KEY_ACCEPTED, accepted->inode);
+    if (accepted->kept)
+        forget(serving, KEEPER_KEY_ACCEPTED, accepted->inode);
+    accepted->kept = false;
 }
 
 void serving_keep_waiting(const Serving *serving, const Waiting *waiting)
@@ -100,7 +107,7 @@ void manager_keep_servings(Manager *manager)
 {
     Serving *serving;
     const ServeClient *client;
-    const Accepted *accepted;
+    Accepted *accepted;
     const Waiting *waiting;
 
     RB_FOREACH(serving, Servings, &manager->serve->servings) {
@@ -124,27 +131,32 @@ static int take_client(Serving *serving, const KeptValue *value, uint64_t number
                                                       (uid_t)value->numbers[KEPT_UID], number);
 }
 
-static int take_accepted(Serving *serving, const KeptValue *value, uint64_t inode)
+int serving_restore_accepted(Serving *serving, const KeptValue *value, uint64_t inode, Accepted **ret)
 {
     const char *text = value->texts[KEPT_TEXT], *machine = value->texts[KEPT_PEER_MACHINE];
-    const ServeClient client = {.number = value->numbers[KEPT_CLIENT]};
-    Newcomer newcomer = {
+    const PeerKey key = {
+        .kind = (unsigned)value->numbers[KEPT_PEER_KIND], .number = (uint32_t)value->numbers[KEPT_PEER_NUMBER], .machine = machine};
+    const Accepted what = {
+        .inode = inode,
+        .client = value->numbers[KEPT_CLIENT],
+        .since_us = value->numbers[KEPT_SINCE_US],
+        .cid = (uint32_t)value->numbers[KEPT_CID],
+        .port = (uint32_t)value->numbers[KEPT_PORT],
+        .uid = (uint32_t)value->numbers[KEPT_UID],
         .family = (int)value->numbers[KEPT_FAMILY],
-        .key = {.kind = (unsigned)value->numbers[KEPT_PEER_KIND], .number = (uint32_t)value->numbers[KEPT_PEER_NUMBER], .machine = machine},
     };
 
-    if (!text || (newcomer.key.kind == PEER_KEY_MACHINE) != (machine != NULL))
+    if (!text || (key.kind == PEER_KEY_MACHINE) != (machine != NULL))
         return -EBADMSG;
-    ServePeer *peer = serving_peer_get(serving, &newcomer.key);
-    if (!peer)
-        return -ENOMEM;
-    serving_add_accepted(serving, peer, &newcomer, inode, &client, text, strlen(text));
-    return 0;
+    ServePeer *peer = serving_peer_get(serving, &key);
+    *ret = peer ? serving_add_accepted(serving, peer, &what, text, strlen(text)) : NULL;
+    return *ret ? 0 : -ENOMEM;
 }
 
 int manager_take_back_serve(Manager *manager, const KeptKey *key, const KeptValue *value, FdList *fds)
 {
     const char *name = kept_key_part(key, 0), *number_text = kept_key_part(key, 1);
+    Accepted *accepted;
     Serving *serving;
     uint64_t number;
 
@@ -162,12 +174,15 @@ int manager_take_back_serve(Manager *manager, const KeptKey *key, const KeptValu
     case KEEPER_KEY_CLIENT:
         return take_client(serving, value, number, fds);
     case KEEPER_KEY_ACCEPTED:
-        return take_accepted(serving, value, number);
+        r = serving_restore_accepted(serving, value, number, &accepted);
+        if (r == 0)
+            accepted->kept = true;
+        return r;
     case KEEPER_KEY_WAITING:
         if (!value->texts[KEPT_TEXT] || fds->count != 1)
             return -EBADMSG;
         hold_delete(manager->hold, key->text, key->size_bytes); /* it gets a number of ours */
-        serving_keep_consume(serving, value->texts[KEPT_TEXT], strlen(value->texts[KEPT_TEXT]), fd_list_take(fds, 0));
+        serving_keep_consume(serving, NULL, value->texts[KEPT_TEXT], strlen(value->texts[KEPT_TEXT]), fd_list_take(fds, 0));
         return 0;
     default:
         return -EBADMSG;

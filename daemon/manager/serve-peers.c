@@ -192,25 +192,44 @@ void serving_release_peers(Serving *serving)
 
 /* ---- connections that are open ---- */
 
-void serving_add_accepted(Serving *serving, ServePeer *peer, const Newcomer *newcomer, uint64_t inode,
-                          const ServeClient *client, const char *text, size_t size_bytes)
+Accepted *serving_add_accepted(Serving *serving, ServePeer *peer, const Accepted *what, const char *text, size_t size_bytes)
 {
+    if (serving->accepted_count + 1 >= serving->sweep_at) {
+        serving_sweep(serving, NULL);
+        serving->sweep_at = serving->accepted_count * 2 > SWEEP_MIN ? serving->accepted_count * 2 : SWEEP_MIN;
+    }
     Accepted *accepted = malloc(sizeof(*accepted) + size_bytes);
-
     if (!accepted)
-        return; /* it is not counted, and not shown: less than that nobody is served */
-    *accepted = (Accepted){
-        .peer = peer, .inode = inode, .client = client->number, .family = newcomer->family, .size_bytes = size_bytes};
+        return NULL;
+    *accepted = *what;
+    accepted->peer = peer;
+    accepted->size_bytes = size_bytes;
     memcpy(accepted->text, text, size_bytes);
     TAILQ_INSERT_TAIL(&serving->accepted, accepted, of_serving);
     TAILQ_INSERT_TAIL(&peer->connections, accepted, of_peer);
     serving->accepted_count++;
     peer->connection_count++;
-    serving_keep_accepted(serving, accepted);
-    if (serving->accepted_count < serving->sweep_at)
-        return;
-    serving_sweep(serving, NULL);
-    serving->sweep_at = serving->accepted_count * 2 > SWEEP_MIN ? serving->accepted_count * 2 : SWEEP_MIN;
+    return accepted;
+}
+
+void serving_remove_accepted(Serving *serving, Accepted *accepted)
+{
+    TAILQ_REMOVE(&serving->accepted, accepted, of_serving);
+    TAILQ_REMOVE(&accepted->peer->connections, accepted, of_peer);
+    serving->accepted_count--;
+    accepted->peer->connection_count--;
+    serving_forget_accepted(serving, accepted);
+    free(accepted);
+}
+
+Accepted *serving_find_accepted(const Serving *serving, uint64_t inode)
+{
+    Accepted *accepted;
+
+    TAILQ_FOREACH(accepted, &serving->accepted, of_serving)
+        if (accepted->inode == inode)
+            return accepted;
+    return NULL;
 }
 
 /* Without the kernel's word: what no process holds is closed, if every process that could is to be seen, and if it is not
@@ -245,7 +264,7 @@ static size_t collect(Serving *serving, ServePeer *peer, int family, Accepted **
     size_t count = 0;
 
     for (; accepted; accepted = peer ? TAILQ_NEXT(accepted, of_peer) : TAILQ_NEXT(accepted, of_serving))
-        if (accepted->family == family) {
+        if (accepted->family == family && !accepted->program && !accepted->waits) {
             items[count] = accepted;
             inodes[count++] = accepted->inode;
         }
@@ -266,15 +285,8 @@ void serving_sweep(Serving *serving, ServePeer *peer)
             continue;
         look_for_open(serving, items, inodes, open, count, families[f]);
         for (size_t i = 0; i < count; i++) {
-            Accepted *accepted = items[i];
-            if (!accepted->gone)
-                continue;
-            TAILQ_REMOVE(&serving->accepted, accepted, of_serving);
-            TAILQ_REMOVE(&accepted->peer->connections, accepted, of_peer);
-            serving->accepted_count--;
-            accepted->peer->connection_count--;
-            serving_forget_accepted(serving, accepted);
-            free(accepted);
+            if (items[i]->gone)
+                serving_remove_accepted(serving, items[i]);
         }
     }
 }

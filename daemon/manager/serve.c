@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who serves: the clients of a service, their sockets, and what is watched for them. Listeners of a service that is served
- * are watched in an epoll of its own, which is one source of the event loop: switched off when no client has room, so that
- * nothing is accepted then. epoll(7), sd_event_add_io(3). */
+/* Who serves: the clients of a service and their sockets, and the Serving that they, and programs, get connections from.
+ * sd_event_add_io(3). */
 
 #include <errno.h>
 #include <string.h>
@@ -32,10 +31,15 @@ Serving *serving_find(Manager *manager, const char *name)
     return serving;
 }
 
-/* ---- what is watched ---- */
+Serving *serving_next(Manager *manager, Serving *after)
+{
+    return after ? RB_NEXT(Servings, &manager->serve->servings, after) : RB_MIN(Servings, &manager->serve->servings);
+}
+
+/* ---- clients ---- */
 
 /* Which room a client has is asked of the kernel; where it has none, we are told when it has. */
-static bool client_has_room(ServeClient *client)
+bool serve_client_has_room(ServeClient *client)
 {
     bool room = connection_socket_has_room(&client->socket);
 
@@ -51,7 +55,7 @@ ServeClient *serving_next_client(Serving *serving)
     ServeClient *client;
 
     TAILQ_FOREACH(client, &serving->clients, clients)
-        if (!client->full && client_has_room(client))
+        if (!client->full && serve_client_has_room(client))
             return client;
     return NULL;
 }
@@ -64,85 +68,56 @@ void serving_had_turn(ServeClient *client)
     TAILQ_INSERT_TAIL(clients, client, clients);
 }
 
-bool serving_has_room(Serving *serving)
-{
-    ServeClient *client;
-
-    TAILQ_FOREACH(client, &serving->clients, clients)
-        if (!client->full && client_has_room(client))
-            return true;
-    return false;
-}
-
-static void serving_watch_listener(Serving *serving, Listener *listener)
-{
-    struct epoll_event wanted = {.events = EPOLLIN, .data.ptr = listener};
-
-    if (listener->fd < 0 || listener->state != LISTENER_LISTENING)
-        return;
-    int r = fd_set_nonblocking(listener->fd, true);
-    if (r == 0 && listener->accept_fd < 0 && epoll_ctl(serving->epoll_fd, EPOLL_CTL_ADD, listener->fd, &wanted) < 0)
-        r = -errno;
-    if (r < 0)
-        log_error("%s: %s cannot be watched: %s", serving->name, listener->uri, strerror(-r));
-    else
-        listener->accept_fd = serving->epoll_fd;
-}
-
-/* Whoever has the listeners accepts; then we do not. */
-static bool serving_may_accept(const Serving *serving)
-{
-    return !TAILQ_EMPTY(&serving->clients) &&
-           !leases_have_kind(serving->manager->leases, serving->name, LEASE_LISTENERS);
-}
-
-void serving_update(Serving *serving)
-{
-    Service *service = registry_find_service(&serving->manager->registry, serving->name);
-    bool watch = service && serving_may_accept(serving);
-
-    for (Listener *listener = service ? service->listeners : NULL; listener; listener = listener->next) {
-        if (watch)
-            serving_watch_listener(serving, listener);
-        else
-            listener_stop_watch(listener);
-    }
-    serving_switch(serving);
-}
-
-void serving_switch(Serving *serving)
-{
-    bool on = !serving->paused && TAILQ_EMPTY(&serving->waiting) && serving_has_room(serving);
-
-    sd_event_source_set_enabled(serving->source, on ? SD_EVENT_ON : SD_EVENT_OFF);
-}
-
-/* ---- what waits for a client ---- */
+/* ---- what waits for somebody with room ---- */
 
 static void waiting_free(Serving *serving, Waiting *waiting)
 {
     TAILQ_REMOVE(&serving->waiting, waiting, waiting);
     serving->waiting_count--;
     serving_forget_waiting(serving, waiting);
+    if (waiting->accepted)
+        waiting->accepted->waits = false;
     fd_close(waiting->fd);
     free(waiting);
 }
 
-void serving_keep_consume(Serving *serving, const char *text, size_t size_bytes, int fd)
+void serving_keep_consume(Serving *serving, Accepted *accepted, const char *text, size_t size_bytes, int fd)
 {
     Waiting *waiting = serving->waiting_count < SERVE_WAITING_MAX ? malloc(sizeof(*waiting) + size_bytes) : NULL;
 
     if (!waiting) {
         log_warning("%s: a connection that nobody serves is closed: %d wait already", serving->name, SERVE_WAITING_MAX);
         metrics_service(serving->manager->metrics, serving->name)->refused[REFUSAL_NOT_SERVED]++;
+        if (accepted)
+            serving_remove_accepted(serving, accepted);
         fd_close(fd);
         return;
     }
     *waiting = (Waiting){.number = ++serving->manager->serve->next_waiting, .fd = fd, .size_bytes = size_bytes};
+    waiting->accepted = accepted ? accepted : serving_find_accepted(serving, holders_inode(fd));
+    if (waiting->accepted)
+        waiting->accepted->waits = true;
     memcpy(waiting->text, text, size_bytes);
     TAILQ_INSERT_TAIL(&serving->waiting, waiting, waiting);
     serving->waiting_count++;
     serving_keep_waiting(serving, waiting);
+}
+
+static void flush_to_programs(Serving *serving)
+{
+    Waiting *waiting;
+
+    while ((waiting = TAILQ_FIRST(&serving->waiting)) && serving->taking == TAKING_PROGRAMS && serving_has_room(serving)) {
+        Accepted *accepted = waiting->accepted ? waiting->accepted : serving_find_accepted(serving, holders_inode(waiting->fd));
+        int fd = TAKE_FD(waiting->fd);
+        waiting_free(serving, waiting);
+        if (accepted)
+            serving_forget_accepted(serving, accepted);
+        if (!accepted)
+            fd_close(fd); /* memory ran out when it came */
+        else if (!activate_connection_consume(serving, accepted, fd))
+            return;
+    }
 }
 
 void serving_flush(Serving *serving)
@@ -150,6 +125,10 @@ void serving_flush(Serving *serving)
     Waiting *waiting;
     ServeClient *client;
 
+    if (serving->taking == TAKING_PROGRAMS)
+        flush_to_programs(serving);
+    while (serving->taking == TAKING_TO_CLOSE && !TAILQ_EMPTY(&serving->waiting))
+        waiting_free(serving, TAILQ_FIRST(&serving->waiting));
     while ((waiting = TAILQ_FIRST(&serving->waiting)) && (client = serving_next_client(serving))) {
         int r = connection_socket_send(&client->socket, waiting->text, waiting->size_bytes, waiting->fd);
         if (r == CONNECTION_SOCKET_ENDED)
@@ -157,6 +136,10 @@ void serving_flush(Serving *serving)
         if (r != 0)
             return;
         serving_had_turn(client);
+        if (waiting->accepted)
+            waiting->accepted->client = client->number;
+        if (waiting->accepted)
+            serving_keep_accepted(serving, waiting->accepted);
         waiting_free(serving, waiting);
     }
 }
@@ -173,10 +156,13 @@ static void serving_free(Serving *serving)
     RB_REMOVE(Servings, &manager->serve->servings, serving);
     while (!TAILQ_EMPTY(&serving->waiting))
         waiting_free(serving, TAILQ_FIRST(&serving->waiting));
+    activating_release(serving);
     serving_release_peers(serving);
     serving_forget_rules(serving);
     sd_event_source_disable_unref(serving->source);
     fd_close(serving->epoll_fd);
+    if (service)
+        serve_idle_update(manager, serving->name);
     free(serving);
 }
 
@@ -195,6 +181,7 @@ int serving_get(Manager *manager, const char *name, Serving **ret)
     TAILQ_INIT(&serving->waiting);
     TAILQ_INIT(&serving->peers_by_use);
     TAILQ_INIT(&serving->accepted);
+    TAILQ_INIT(&serving->activating.programs);
     RB_INIT(&serving->peers);
     serving->sweep_at = 512;
     memcpy(serving->name, name, size_bytes);
@@ -232,7 +219,7 @@ static void client_take_back(ServeClient *client)
 
     /* Only we write there, so there is an end to it. */
     while ((r = connection_socket_take_back(&client->socket, text, &size_bytes, &fd)) == 0)
-        serving_keep_consume(client->serving, text, size_bytes, fd);
+        serving_keep_consume(client->serving, NULL, text, size_bytes, fd);
     if (r < 0)
         log_warning("%s: a connection that process %d left unread is lost: %s", client->serving->name, (int)client->pid,
                     strerror(-r));
@@ -256,8 +243,9 @@ void serve_client_end(ServeClient *client)
 
     client_take_back(client);
     client_free(client);
-    serving_flush(serving);
     serving_update(serving);
+    serving_flush(serving);
+    serving_switch(serving);
     serve_timer_start(serving->manager, SERVE_TIDY_INTERVAL_US);
     if (!process_serves(serving, pid))
         leases_drop_kind(serving->manager->leases, serving->name, LEASE_CONNECTIONS, pid);
@@ -268,8 +256,10 @@ void manager_serve_lease_ended(Manager *manager, const Lease *lease)
     Serving *serving = serving_find(manager, lease->service);
     ServeClient *client, *next;
 
-    if (!serving)
+    if (!serving) {
+        serve_idle_update(manager, lease->service);
         return;
+    }
     for (client = TAILQ_FIRST(&serving->clients); client; client = next) {
         next = TAILQ_NEXT(client, clients);
         if (client->pid != lease->pid)
@@ -277,22 +267,26 @@ void manager_serve_lease_ended(Manager *manager, const Lease *lease)
         client_take_back(client);
         client_free(client);
     }
-    serving_flush(serving);
     serving_update(serving);
+    serving_flush(serving);
+    serving_switch(serving);
     serve_timer_start(manager, SERVE_TIDY_INTERVAL_US);
 }
 
-/* What was handed over already is the clients' own; they read it, and then the end. */
+/* What was handed over already is the clients' own; they read it, and then the end. Programs end when the change has settled. */
 void manager_serve_stop(Manager *manager, const char *name)
 {
     Serving *serving = serving_find(manager, name);
 
-    if (!serving)
+    if (!serving) {
+        serve_idle_update(manager, name);
         return;
+    }
     while (!TAILQ_EMPTY(&serving->clients))
         client_free(TAILQ_FIRST(&serving->clients));
     while (!TAILQ_EMPTY(&serving->waiting))
         waiting_free(serving, TAILQ_FIRST(&serving->waiting));
+    activate_look_again(serving);
     serving_update(serving);
     serve_timer_start(manager, SERVE_TIDY_INTERVAL_US);
 }
@@ -302,7 +296,8 @@ void manager_serve_forget(Manager *manager, const char *name)
     Serving *serving = serving_find(manager, name);
 
     manager_serve_stop(manager, name);
-    if (serving)
+    /* While programs of it run, what is known of them stays. */
+    if (serving && serving->activating.program_count == 0)
         serving_free(serving);
 }
 
@@ -310,9 +305,12 @@ void manager_serve_changed(Manager *manager, const char *name)
 {
     Serving *serving = manager->serve ? serving_find(manager, name) : NULL;
 
-    if (!serving)
+    if (!serving) {
+        serve_idle_update(manager, name);
         return;
+    }
     serving_forget_rules(serving);
+    activate_look_again(serving);
     serving_update(serving);
 }
 
@@ -322,14 +320,6 @@ void manager_serve_rules_changed(Manager *manager)
         manager->serve->generation++;
 }
 
-void manager_serve_listener(Manager *manager, Listener *listener)
-{
-    Serving *serving = RB_EMPTY(&manager->serve->servings) ? NULL : serving_find(manager, listener->service->context->name);
-
-    if (serving && serving_may_accept(serving))
-        serving_watch_listener(serving, listener);
-}
-
 void manager_serve_rebuilt(Manager *manager)
 {
     Serving *serving, *next;
@@ -337,11 +327,17 @@ void manager_serve_rebuilt(Manager *manager)
     manager_serve_rules_changed(manager);
     for (serving = RB_MIN(Servings, &manager->serve->servings); serving; serving = next) {
         next = RB_NEXT(Servings, &manager->serve->servings, serving);
+        activate_look_again(serving);
         if (registry_find_service(&manager->registry, serving->name))
             serving_update(serving);
         else
             manager_serve_forget(manager, serving->name);
     }
+    for (Service *service = registry_next_service(&manager->registry, NULL); service;
+         service = registry_service_after(service))
+        if (service->context->activate)
+            serve_idle_update(manager, service->context->name);
+    activate_settle(manager);
 }
 
 int manager_serve_new(Manager *manager)
@@ -350,7 +346,8 @@ int manager_serve_new(Manager *manager)
     if (!manager->serve)
         return -ENOMEM;
     RB_INIT(&manager->serve->servings);
-    return names_new(&manager->serve->names);
+    int r = serve_idle_new(manager);
+    return r < 0 ? r : names_new(&manager->serve->names);
 }
 
 void manager_serve_free(Manager *manager)
@@ -365,9 +362,28 @@ void manager_serve_free(Manager *manager)
         serving_free(serving);
     }
     sd_event_source_disable_unref(manager->serve->timer);
+    serve_idle_free(manager);
     names_free(manager->serve->names);
     free(manager->serve);
     manager->serve = NULL;
+}
+
+void servings_update(Manager *manager)
+{
+    Serving *serving;
+
+    RB_FOREACH(serving, Servings, &manager->serve->servings)
+        serving_update(serving);
+}
+
+void servings_switch(Manager *manager)
+{
+    Serving *serving;
+
+    RB_FOREACH(serving, Servings, &manager->serve->servings) {
+        serving_flush(serving);
+        serving_switch(serving);
+    }
 }
 
 /* ---- looking whether clients are still there ---- */
@@ -404,13 +420,13 @@ static bool serving_look(Serving *serving)
     return again;
 }
 
-/* Nobody serves it any more, nothing of it is open, and no peer has to wait for its rate. */
+/* Nobody serves it any more, nothing of it is open or remembered, and no peer has to wait for its rate. */
 static bool serving_is_over(Serving *serving)
 {
     uint64_t now_ns = serve_now_ns();
     const ServePeer *peer;
 
-    if (serving->client_count > 0 || serving->waiting_count > 0)
+    if (serving->client_count > 0 || serving->waiting_count > 0 || !activating_is_over(serving))
         return false;
     serving_sweep(serving, NULL);
     if (serving->accepted_count > 0)
@@ -428,6 +444,7 @@ static int serve_on_time(sd_event_source *source, uint64_t time_us, void *userda
     bool again = false, later = false;
 
     manager->serve->timer = sd_event_source_disable_unref(manager->serve->timer);
+    sd_event_source_set_enabled(manager->serve->idle, SD_EVENT_ON);
     for (serving = RB_MIN(Servings, &manager->serve->servings); serving; serving = next) {
         next = RB_NEXT(Servings, &manager->serve->servings, serving);
         if (serving_is_over(serving)) {
@@ -587,8 +604,9 @@ int manager_serve(Manager *manager, const Caller *caller, const char *name, int 
     hold_flush(manager->hold);
     manager_event(manager, "acquired", name, NULL, "%s is served by process %d", name, (int)client->pid);
     registry_touch(&manager->registry, service);
-    serving_flush(serving);
     serving_update(serving);
+    serving_flush(serving);
+    serving_switch(serving);
     manager_events_flush(manager);
     *ret_fd = TAKE_FD(fd);
     return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Serve: connections that the daemon accepts, checks and hands to the clients of a service, one message each. What the files
- * serve-*.c share. A Serving is by the service's name, so that it outlives a registry that is read anew; it begins with the
- * first client and ends with the service, or when there is nothing left to remember. */
+/* Connections that the daemon accepts and checks, for whoever takes them: the clients of Serve, one message each, or programs
+ * that are started for them (activate.h). What the files serve-*.c share. A Serving is by the service's name, so that it
+ * outlives a registry that is read anew; it begins with the first client or connection and ends with the service, or when
+ * there is nothing left to remember. */
 #pragma once
 
 #include <bsd/sys/tree.h>
@@ -10,6 +11,7 @@
 #include "daemon/access/names.h"
 #include "daemon/access/peers.h"
 #include "daemon/handout/connection-socket.h"
+#include "daemon/manager/activate.h"
 #include "daemon/manager/internal.h"
 
 #define SERVE_CLIENTS_MAX 256        /* of one service */
@@ -46,21 +48,28 @@ struct ServePeer {
     char machine[];
 };
 
-/* A connection that was accepted; who has it closes it without telling us. */
+/* A connection that was accepted. A client of Serve closes it without telling us; a program's ends with the program. */
 struct Accepted {
     TAILQ_ENTRY(Accepted) of_serving;
     TAILQ_ENTRY(Accepted) of_peer;
     ServePeer *peer;
+    Program *program; /* that has it; NULL: a client, or nobody yet */
     uint64_t inode;
     uint64_t client; /* ServeClient.number */
+    uint64_t since_us;
+    uint32_t cid, port; /* of AF_VSOCK */
+    uint32_t uid;       /* of AF_UNIX */
     int family;
-    bool gone; /* found to be closed, to be forgotten */
+    bool kept;  /* the keeper knows of it; of what a program has, it does by the program */
+    bool waits; /* we have it ourselves: a Waiting */
+    bool gone;  /* found to be closed, to be forgotten */
     size_t size_bytes;
     char text[]; /* the Connection object, without its end */
 };
 
 struct Waiting {
     TAILQ_ENTRY(Waiting) waiting;
+    Accepted *accepted; /* NULL: it is not counted any more */
     uint64_t number;
     int fd;
     size_t size_bytes;
@@ -91,6 +100,8 @@ struct Serving {
     int epoll_fd; /* of the listeners that are watched: one switch for all of them */
     sd_event_source *source;
     bool paused;
+    Taking taking; /* who takes what comes, as of the last serving_update */
+    Activating activating;
 
     PeerRules *rules, *vsock_rules; /* NULL: to be made; vsock: with what machine: implies there */
     uint64_t rules_generation;
@@ -123,6 +134,8 @@ struct Serve {
     sd_event_source *timer;
     uint64_t timer_us; /* its interval */
     Names *names;
+    int idle_fd; /* epoll(7) of listeners whose service has a program to be started, and no Serving yet: thousands cost no more */
+    sd_event_source *idle;
 };
 
 /* Who has just connected, as far as the transport tells. */
@@ -139,31 +152,42 @@ typedef struct Newcomer {
 
 /* serve.c */
 Serving *serving_find(Manager *manager, const char *name);
+Serving *serving_next(Manager *manager, Serving *after); /* after NULL: the first */
 int serving_get(Manager *manager, const char *name, Serving **ret);
 /* A client that another hvsockd had; the socket is taken over. */
 int serving_restore_client_consume(Serving *serving, ConnectionSocket *socket, pid_t pid, uid_t uid, uint64_t number);
-/* Watches those listeners that are to be watched now, and no others. */
-void serving_update(Serving *serving);
-/* Takes what comes, or lets it wait: by whether there is room. */
-void serving_switch(Serving *serving);
-bool serving_has_room(Serving *serving);
 /* Hands over what waits, as far as there is room. */
 void serving_flush(Serving *serving);
-/* Keeps it for the next client with room; takes the descriptor. */
-void serving_keep_consume(Serving *serving, const char *text, size_t size_bytes, int fd);
+/* Keeps it for whoever has room next; takes the descriptor. accepted NULL: found by the descriptor. */
+void serving_keep_consume(Serving *serving, Accepted *accepted, const char *text, size_t size_bytes, int fd);
 /* The client that is to get the next connection, of those that have room; NULL: none. */
 ServeClient *serving_next_client(Serving *serving);
 /* It got one: the others come first. */
 void serving_had_turn(ServeClient *client);
 /* Ends it; what it left unread goes to others. */
 void serve_client_end(ServeClient *client);
+bool serve_client_has_room(ServeClient *client);
 void serve_timer_start(Manager *manager, uint64_t in_us);
+/* All of them: what they share has changed. */
+void servings_update(Manager *manager);
+void servings_switch(Manager *manager);
+
+/* serve-watch.c: what is watched */
+/* Works out who takes what comes; watches those listeners that are to be watched now, and no others. */
+void serving_update(Serving *serving);
+/* Takes what comes, or lets it wait: by whether there is room. */
+void serving_switch(Serving *serving);
+bool serving_has_room(Serving *serving);
+/* Listeners of a service without a Serving. */
+void serve_idle_update(Manager *manager, const char *name);
+int serve_idle_new(Manager *manager);
+void serve_idle_free(Manager *manager);
 
 /* serve-kept.c: so that it outlives us */
 void serving_keep_client(const ServeClient *client);
 void serving_forget_client(const ServeClient *client);
-void serving_keep_accepted(const Serving *serving, const Accepted *accepted);
-void serving_forget_accepted(const Serving *serving, const Accepted *accepted);
+void serving_keep_accepted(const Serving *serving, Accepted *accepted);
+void serving_forget_accepted(const Serving *serving, Accepted *accepted);
 void serving_keep_waiting(const Serving *serving, const Waiting *waiting);
 void serving_forget_waiting(const Serving *serving, const Waiting *waiting);
 
@@ -176,9 +200,10 @@ int serving_make_rules(Serving *serving, const Service *service);
 void serving_forget_rules(Serving *serving);
 /* NONE: *ret_peer is who it is counted as; NULL where memory ran out. */
 Refusal serving_decide(Serving *serving, const Newcomer *newcomer, uint64_t now_ns, ServePeer **ret_peer);
-/* An accepted connection, from now on counted. text: its Connection object without the closing brace. */
-void serving_add_accepted(Serving *serving, ServePeer *peer, const Newcomer *newcomer, uint64_t inode, const ServeClient *client,
-                          const char *text, size_t size_bytes);
+/* An accepted connection, from now on counted. text: its Connection object without the closing brace. NULL: no memory. */
+Accepted *serving_add_accepted(Serving *serving, ServePeer *peer, const Accepted *what, const char *text, size_t size_bytes);
+void serving_remove_accepted(Serving *serving, Accepted *accepted);
+Accepted *serving_find_accepted(const Serving *serving, uint64_t inode);
 /* Forgets those that are closed; peer NULL: of all peers. */
 void serving_sweep(Serving *serving, ServePeer *peer);
 void serving_release_peers(Serving *serving);

@@ -26,7 +26,7 @@ void kept_value_release(KeptValue *value)
 static bool is_text(uint16_t tag)
 {
     return tag == KEPT_CLAIM || tag == KEPT_USER || tag == KEPT_GROUP || tag == KEPT_MODE || tag == KEPT_PATH ||
-           tag == KEPT_TEXT || tag == KEPT_PEER_MACHINE;
+           tag == KEPT_TEXT || tag == KEPT_PEER_MACHINE || tag == KEPT_FAILED;
 }
 
 int kept_value_read(FrameFields fields, KeptValue *value)
@@ -169,6 +169,10 @@ static int on_item(const HoldItem *item, void *userdata)
         r = kept_value_read(item->value, &value);
         if (r == 0)
             r = manager_take_back_serve(back->manager, &key, &value, item->fds);
+        break;
+    case KEEPER_KEY_PROGRAM:
+    case KEEPER_KEY_ACTIVATION:
+        r = manager_activate_take_back(back->manager, item);
         break;
     default: /* a newer hvsockd's: it may come back */
         break;

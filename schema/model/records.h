@@ -69,8 +69,10 @@ extern const char *const words_activation_mode[];
     F(T, TEXTS, groups, "groups", .format = &format_group, .max = 64, .example = "[adm]",                              \
       .fallback = "the user's own groups", .help = "The groups that the program runs with; the first is its own.")     \
     F(T, MAP, environment, "environment", .secret = true, .key_format = &format_environment_name,                      \
-      .format = &format_environment_value, .max = 1024, .example = "{LANG: C.UTF-8}", .fallback = "PATH alone",        \
-      .help = "The program's environment. Only administrators are shown it.")                                          \
+      .format = &format_environment_value, .max = 1024, .example = "{LANG: C.UTF-8}",                       \
+      .fallback = "PATH, and HOME, USER, LOGNAME and SHELL of the user",                                               \
+      .help = "The program's environment, beside HVSOCK_SERVICE and what hvsockd(8) tells of its peer. Only "          \
+              "administrators are shown it.")                                                                          \
     F(T, TEXT, working_directory, "workingDirectory", .format = &format_absolute_path, .max = 4095, .example = "/",    \
       .fallback = "/", .fallback_json = "\"/\"", .help = "The folder that the program starts in.")                     \
     F(T, TEXT, umask, "umask", .format = &format_mode, .max = 4, .example = "\"0022\"", .fallback = "0022",            \
@@ -174,7 +176,11 @@ extern const char *const words_activation_mode[];
     F(T, NUMBER, leases_per_user, "leasesPerUser", .min = 1, .max = 1000000, .fallback = "1000",                       \
       .fallback_json = "1000", .help = "Leases of one uid.")                                                           \
     F(T, NUMBER, watchers, "watchers", .min = 1, .max = 100000, .fallback = "1000", .fallback_json = "1000",           \
-      .help = "Watch and Acquire with follow, in all.")
+      .help = "Watch and Acquire with follow, in all.")                                                                \
+    F(T, NUMBER, programs, "programs", .min = 1, .max = 65536, .fallback = "4096", .fallback_json = "4096",            \
+      .help = "Programs of activation that run at one time, in all; beyond it connections wait to be accepted.")       \
+    F(T, NUMBER, programs_per_service, "programsPerService", .min = 1, .max = 65536, .fallback = "1024",               \
+      .fallback_json = "1024", .help = "The same of one service.")
 
 /* CONFIG/hvsockd.yaml */
 #define SETTINGS_FIELDS(F, T)                                                                                          \
