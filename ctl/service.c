@@ -166,6 +166,10 @@ static const Column *const listener_columns[] = {
 static const Column *const lease_columns[] = {
     &column_lease_process, &column_lease_user, &column_lease_program, &column_lease_since, NULL,
 };
+MEMBER_COLUMN(program_peer, object_itself, "peer", "PEER", NULL);
+static const Column *const program_columns[] = {
+    &column_lease_process, &column_program_peer, &column_machine, &column_lease_since, NULL,
+};
 
 #define LABEL_WIDTH 26
 
@@ -272,6 +276,8 @@ static int show_service(const OutputOptions *options, json_t *service)
         r = show_table(options, "listeners", listener_columns, json_object_get(runtime, "listeners"));
     if (r >= 0)
         r = show_table(options, "leases", lease_columns, json_object_get(runtime, "leases"));
+    if (r >= 0)
+        r = show_table(options, "programs", program_columns, json_object_get(runtime, "programs"));
     return r;
 }
 

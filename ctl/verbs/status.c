@@ -12,6 +12,7 @@ static const struct {
 } status_lines[] = {
     {"version", "version"},   {"processId", "process"},   {"startedAt", "started"}, {"services", "services"},
     {"machines", "machines"}, {"listeners", "listeners"}, {"leases", "leases"},
+    {"programs", "programs"},
 };
 
 static void status_print_value(const char *label, const json_t *value)

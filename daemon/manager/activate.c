@@ -250,6 +250,11 @@ bool manager_activate_is_active(const Manager *manager, const Service *service, 
     return serving && (serving->activating.program_count > 0 || serving->activating.unit_starts);
 }
 
+size_t manager_activate_count(const Manager *manager)
+{
+    return manager->activate->program_count;
+}
+
 void manager_activate_render(const Manager *manager, const Service *service, Buffer *text)
 {
     const Serving *serving = serving_find((Manager *)(uintptr_t)manager, service->context->name);

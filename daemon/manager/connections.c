@@ -14,6 +14,7 @@
 /* A connection, rendered but for who holds it. */
 typedef struct Open {
     uint64_t inode;
+    pid_t pid;  /* of the program that was started for it; 0: to be looked for */
     char *text; /* a JSON object without its end */
 } Open;
 
@@ -31,7 +32,7 @@ static void listing_release(Listing *listing)
     free(listing->items);
 }
 
-static void listing_add_consume(Listing *listing, uint64_t inode, char *text)
+static void listing_add_consume(Listing *listing, uint64_t inode, pid_t pid, char *text)
 {
     if (listing->count == listing->capacity && listing->count < CONNECTIONS_MAX) {
         size_t capacity = listing->capacity ? listing->capacity * 2 : 64;
@@ -46,7 +47,7 @@ static void listing_add_consume(Listing *listing, uint64_t inode, char *text)
         free(text);
         return;
     }
-    listing->items[listing->count++] = (Open){.inode = inode, .text = text};
+    listing->items[listing->count++] = (Open){.inode = inode, .pid = pid, .text = text};
 }
 
 static bool listing_has(const Listing *listing, uint64_t inode)
@@ -87,7 +88,7 @@ static void on_vsock(const HoldersVsock *connection, void *userdata)
     buffer_printf(&text, ",\"peer\":\"vsock:%u:%u\",\"since\":", connection->peer_cid, connection->peer_port);
     buffer_append_json(&text, time_format(time_now_us(), seen));
     buffer_take(&text, &taken, NULL);
-    listing_add_consume(listing, connection->inode, taken);
+    listing_add_consume(listing, connection->inode, 0, taken);
 }
 
 /* `,"holders":[812],"program":"socat"}` */
@@ -122,7 +123,8 @@ static int listing_finish(const Listing *listing, char ***ret)
     if (listing->count > 0)
         holders_of_each(inodes, listing->count, pids);
     for (size_t i = 0; i < listing->count; i++) {
-        int r = open_finish(&listing->items[i], pids[i], &objects[i]);
+        const Open *item = &listing->items[i];
+        int r = open_finish(item, item->pid > 0 ? item->pid : pids[i], &objects[i]);
         if (r < 0)
             return r;
     }
@@ -142,7 +144,8 @@ int manager_list_connections(Manager *manager, char ***ret_objects)
             continue;
         serving_sweep(serving, NULL);
         TAILQ_FOREACH(accepted, &serving->accepted, of_serving)
-            listing_add_consume(&listing, accepted->inode, strndup(accepted->text, accepted->size_bytes));
+            listing_add_consume(&listing, accepted->inode, accepted->program ? accepted->program->pid : 0,
+                                strndup(accepted->text, accepted->size_bytes));
     }
     holders_each_vsock(on_vsock, &listing);
     return listing_finish(&listing, ret_objects);

@@ -304,6 +304,7 @@ void manager_activate_clear(Manager *manager, const char *name);
 void manager_activate_settled(Manager *manager);
 /* What state it makes its service: failed, with why; active; or neither (false, NULL). */
 bool manager_activate_is_active(const Manager *manager, const Service *service, const char **ret_failed);
+size_t manager_activate_count(const Manager *manager); /* of programs */
 /* `,"programs":[…]`, where there are some. */
 void manager_activate_render(const Manager *manager, const Service *service, Buffer *text);
 /* activate-program.c: HoldObserver's, with the manager as userdata; and what a keeper has of us at the start, item by item

@@ -131,6 +131,8 @@ void manager_render_metrics(Manager *manager, Buffer *text)
     exposition_single(text, "hvsock_machines", "gauge", manager->registry.machine_count, "Virtual machines.");
     exposition_single(text, "hvsock_leases", "gauge", leases_count(manager->leases),
                       "Processes that have a service's listeners, or serve it; one lease a service and process.");
+    exposition_single(text, "hvsock_programs", "gauge", manager_activate_count(manager),
+                      "Programs of activation that run, or are on their way.");
     exposition_single(text, "hvsock_configuration_errors", "gauge", manager->errors.errors,
                       "What is wrong with the files, as status lists it; the last good ones are in force.");
     metrics_render(manager->metrics, text);

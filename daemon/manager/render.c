@@ -361,9 +361,9 @@ int manager_render_status(Manager *manager, Buffer *text)
 {
     buffer_printf(text, "{\"version\":\"%s\",\"processId\":%d", HVSOCK_VERSION, (int)getpid());
     render_time(text, "startedAt", manager->started_at_us);
-    buffer_printf(text, ",\"services\":%zu,\"machines\":%zu,\"listeners\":%zu,\"leases\":%zu,\"errors\":[",
+    buffer_printf(text, ",\"services\":%zu,\"machines\":%zu,\"listeners\":%zu,\"leases\":%zu,\"programs\":%zu,\"errors\":[",
                   manager->registry.service_count, manager->registry.machine_count, manager->registry.listener_count,
-                  leases_count(manager->leases));
+                  leases_count(manager->leases), manager_activate_count(manager));
     bool first = true;
     if (manager->store_refuses) {
         buffer_append_json(text, manager->store_refuses);

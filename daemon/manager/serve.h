@@ -156,6 +156,7 @@ Serving *serving_next(Manager *manager, Serving *after); /* after NULL: the firs
 int serving_get(Manager *manager, const char *name, Serving **ret);
 /* A client that another hvsockd had; the socket is taken over. */
 int serving_restore_client_consume(Serving *serving, ConnectionSocket *socket, pid_t pid, uid_t uid, uint64_t number);
+void serving_free(Serving *serving);
 /* Hands over what waits, as far as there is room. */
 void serving_flush(Serving *serving);
 /* Keeps it for whoever has room next; takes the descriptor. accepted NULL: found by the descriptor. */
@@ -167,6 +168,8 @@ void serving_had_turn(ServeClient *client);
 /* Ends it; what it left unread goes to others. */
 void serve_client_end(ServeClient *client);
 bool serve_client_has_room(ServeClient *client);
+
+/* serve-look.c */
 void serve_timer_start(Manager *manager, uint64_t in_us);
 /* All of them: what they share has changed. */
 void servings_update(Manager *manager);

@@ -216,7 +216,7 @@ complete -c hvsockctl -n '__hvsockctl_verb register' -l activate-exec -x -d 'The
 complete -c hvsockctl -n '__hvsockctl_verb register' -l activate-unit -x -d 'A unit of systemd\'s to start, which takes its sockets itself'
 complete -c hvsockctl -n '__hvsockctl_verb register' -l activate-user -x -a '(__fish_complete_users)' -d 'The user that the program runs as'
 complete -c hvsockctl -n '__hvsockctl_verb register' -l activate-group -x -a '(__fish_complete_groups)' -d 'The groups that the program runs with; the first is its own'
-complete -c hvsockctl -n '__hvsockctl_verb register' -l activate-environment -x -d 'The program\'s environment'
+complete -c hvsockctl -n '__hvsockctl_verb register' -l activate-environment -x -d 'The program\'s environment, beside HVSOCK_SERVICE and what hvsockd(8) tells of its peer'
 complete -c hvsockctl -n '__hvsockctl_verb register' -l activate-working-directory -r -F -d 'The folder that the program starts in'
 complete -c hvsockctl -n '__hvsockctl_verb register' -l activate-umask -x -d 'The program\'s file mode creation mask, octal text'
 complete -c hvsockctl -n '__hvsockctl_verb register' -l activate-limit -x -d 'Resource limits, keyed as systemd\'s Limit*= without that word: N, SOFT:HARD or infinity'
