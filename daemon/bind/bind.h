@@ -15,6 +15,7 @@ typedef struct Binder Binder;
 
 struct BindRequest {
     const Address *address; /* complete, never machine: or hyperv */
+    const char *path;       /* where address_key was asked already, and the transport has paths: what it answered; else NULL */
     int type;               /* SERVICE_STREAM, … */
     uint32_t backlog;
     const char *user; /* of unix paths; NULL: the folder's owner; a name or a uid */

@@ -16,6 +16,10 @@ bool path_find(const BindRequest *request, char **ret_path, PlaceRequest *place,
         result_set(result, PLACE_FAILED, ESOCKTNOSUPPORT, "%s knows the type stream only", transport->name);
         return false;
     }
+    if (request->path) {
+        place->path = request->path;
+        return true;
+    }
     int r = transport->listen_path(request->address, ret_path);
     if (r == -ENOMEM)
         result->state = PLACE_WAITING; /* without a reason */

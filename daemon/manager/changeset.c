@@ -42,6 +42,31 @@ static void changeset_give_ports_back(ChangeSet *set)
     }
 }
 
+/* Machines come and go all the time, each with all services that listen on them: what was needed once is needed again. */
+#define SPARE_CHANGES_MAX 128
+
+static void changeset_give_items(ChangeSet *set)
+{
+    Manager *manager = set->manager;
+
+    if (!set->items || set->capacity > SPARE_CHANGES_MAX || set->capacity <= manager->spare_change_count) {
+        free(set->items);
+        return;
+    }
+    free(manager->spare_changes);
+    manager->spare_changes = set->items;
+    manager->spare_change_count = set->capacity;
+}
+
+static void changeset_take_items(ChangeSet *set)
+{
+    Manager *manager = set->manager;
+
+    set->items = TAKE_PTR(manager->spare_changes);
+    set->capacity = manager->spare_change_count;
+    manager->spare_change_count = 0;
+}
+
 void changeset_release(ChangeSet *set)
 {
     if (!set->applied && set->count > 0)
@@ -57,21 +82,33 @@ void changeset_release(ChangeSet *set)
     free(set->conflicts);
     free(set->by_name);
     free(set->by_guid);
-    free(set->items);
+    changeset_give_items(set);
     *set = (ChangeSet){0};
+}
+
+static int changeset_reserve(ChangeSet *set, size_t more)
+{
+    if (!set->items)
+        changeset_take_items(set);
+
+    size_t capacity = set->capacity ? set->capacity : 2;
+    while (capacity < set->count + more)
+        capacity *= 2;
+    if (capacity == set->capacity)
+        return 0;
+    Change *items = reallocarray(set->items, capacity, sizeof(*items));
+    if (!items)
+        return -ENOMEM;
+    set->items = items;
+    set->capacity = capacity;
+    return 0;
 }
 
 static Change *changeset_add(ChangeSet *set, Change change)
 {
-    if (set->count == set->capacity) {
-        size_t capacity = set->capacity ? set->capacity * 2 : 4;
-        Change *items = reallocarray(set->items, capacity, sizeof(*items));
-        if (!items) {
-            change_release(&change);
-            return NULL;
-        }
-        set->items = items;
-        set->capacity = capacity;
+    if (changeset_reserve(set, 1) < 0) {
+        change_release(&change);
+        return NULL;
     }
     if (change.object == STORED_MACHINE)
         set->machines_change = true;
@@ -314,35 +351,25 @@ static int compare_pointers(const void *a, const void *b)
 }
 
 /* Is what this service has on that machine all that can change with it? Not on vsock, which machines share. */
-static int is_apart(const Service *service, const MachineContext *machine, bool *ret_apart)
+static bool is_apart(const Service *service, const MachineContext *machine)
 {
-    Address address = {0};
-    int r = machine ? machine_address(machine, service->context, &address) : 0;
-
-    *ret_apart = address.transport != &transport_vsock;
-    address_release(&address);
-    return r;
+    return !machine || machine_transport(machine, service->context) != &transport_vsock;
 }
 
 /* Where nothing but machines changes, and they have transports of their own, what a service has on the others is not looked
  * at: a machine costs the same however many there are. */
-static int changeset_scope(const ChangeSet *set, Change *replan)
+static void changeset_scope(const ChangeSet *set, Change *replan)
 {
     for (size_t i = 0; i < set->count; i++) {
         const Change *change = &set->items[i];
-        bool apart = true;
-        int r = 0;
         if (change->object == STORED_SERVICE && change->kind != CHANGE_REPLAN)
-            return 0;
-        if (change->object == STORED_MACHINE)
-            r = is_apart(replan->old_service, change->machine, &apart);
-        if (r == 0 && apart && change->old_machine)
-            r = is_apart(replan->old_service, change->old_machine->context, &apart);
-        if (r < 0 || !apart)
-            return r;
+            return;
+        if (change->object == STORED_MACHINE &&
+            (!is_apart(replan->old_service, change->machine) ||
+             (change->old_machine && !is_apart(replan->old_service, change->old_machine->context))))
+            return;
     }
     replan->scoped = set->machines_change;
-    return 0;
 }
 
 static int changeset_add_replans(ChangeSet *set)
@@ -364,8 +391,12 @@ static int changeset_add_replans(ChangeSet *set)
         if (r < 0)
             goto end;
     }
-    if (replans.count > 0)
+    if (replans.count > 0) {
         qsort(replans.services, replans.count, sizeof(*replans.services), compare_pointers);
+        r = changeset_reserve(set, replans.count);
+        if (r < 0)
+            goto end;
+    }
     for (size_t i = 0; i < replans.count; i++)
         if ((i == 0 || replans.services[i] != replans.services[i - 1]) &&
             !changeset_replan_service(set, replans.services[i], replans.services[i]->override)) {
@@ -376,7 +407,7 @@ static int changeset_add_replans(ChangeSet *set)
         r = changeset_index(set);
     for (size_t i = set->count - replans.count; i < set->count && r == 0; i++)
         if (set->items[i].kind == CHANGE_REPLAN)
-            r = changeset_scope(set, &set->items[i]);
+            changeset_scope(set, &set->items[i]);
 end:
     free(replans.services);
     return r;

@@ -119,10 +119,10 @@ static int each_with_guid(ChangeSet *set, const char *service, const Guid *guid,
                           int (*found)(const ServiceContext *context, Service *staying, const Change *changing, void *userdata),
                           void *userdata)
 {
-    Service *other = NULL;
+    Service *other = registry_next_service_with_guid(&set->manager->registry, guid, NULL);
     size_t low = 0, high = set->by_guid_count;
 
-    while ((other = registry_next_service_with_guid(&set->manager->registry, guid, other ? other->context->name : NULL))) {
+    for (; other; other = registry_service_after_with_guid(other)) {
         if (strcmp(other->context->name, service) == 0 || !service_effectively_enabled(other) ||
             changeset_find(set, STORED_SERVICE, other->context->name))
             continue;
@@ -150,7 +150,12 @@ static int each_with_guid(ChangeSet *set, const char *service, const Guid *guid,
 
 static int names_machine(const ServiceContext *context, Service *staying, const Change *changing, void *userdata)
 {
-    return text_list_contains(context->listen, userdata);
+    const MachineContext *machine = userdata;
+
+    for (char **listen = context->listen; listen && *listen; listen++)
+        if (text_starts_with(*listen, "machine:") && strcmp(*listen + strlen("machine:"), machine->name) == 0)
+            return 1;
+    return 0;
 }
 
 static bool machines_shadowed(const char *service, const MachineContext *machine, const char *key, void *userdata)
@@ -159,14 +164,11 @@ static bool machines_shadowed(const char *service, const MachineContext *machine
     const Change *change = changeset_find(set, STORED_SERVICE, service);
     const Service *staying = change ? NULL : registry_find_service(&set->manager->registry, service);
     const Guid *guid = change && change->has_guid ? &change->guid : staying && staying->has_guid ? &staying->guid : NULL;
-    char listen[sizeof("machine:") + SERVICE_NAME_MAX_BYTES];
 
     /* The host's AF_VSOCK is one space, which no machine has a part of its own in. */
     if (!guid || text_starts_with(key, "vsock:"))
         return false;
-    if (snprintf(listen, sizeof(listen), "machine:%s", machine->name) >= (int)sizeof(listen))
-        return false;
-    return each_with_guid(set, service, guid, names_machine, listen) != 0;
+    return each_with_guid(set, service, guid, names_machine, (void *)(uintptr_t)machine) != 0;
 }
 
 const PlanMachines *changeset_machines(ChangeSet *set, PlanMachines *machines)

@@ -2,6 +2,7 @@
 /* Records that end with a process: a pidfd in the event loop for each. pidfd_open(2), proc(5). */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -95,10 +96,13 @@ static const char *why_not_tie(Manager *manager, const Caller *caller, pid_t pid
 
     if (pid <= 0)
         return "is no process id";
+    /* Whose it is, is nothing to who may name any. */
+    if (access_is_administrator(manager->access, caller->credentials))
+        return kill(pid, 0) < 0 && errno == ESRCH ? "there is no such process" : NULL;
     snprintf(path, sizeof(path), "/proc/%d", (int)pid);
     if (stat(path, &status) < 0)
         return "there is no such process";
-    if (status.st_uid != caller->credentials->uid && !access_is_administrator(manager->access, caller->credentials))
+    if (status.st_uid != caller->credentials->uid)
         return "the process is another user's";
     return NULL;
 }

@@ -5,18 +5,41 @@
 
 #include "daemon/manager/internal.h"
 
-static void event_release(Event *event)
+#define BLOCK_KEPT_BYTES 512 /* of what was long, no more is kept for the next in its place */
+
+/* Room for so much, in what the event before it in the ring had, if that fits. */
+static char *event_block(Event *event, size_t size_bytes)
 {
-    free(event->service);
-    free(event->machine);
-    free(event->text);
-    *event = (Event){0};
+    bool fits = event->block_size_bytes >= size_bytes &&
+                (event->block_size_bytes <= BLOCK_KEPT_BYTES || size_bytes > BLOCK_KEPT_BYTES);
+
+    if (!fits) {
+        free(event->block);
+        event->block = malloc(size_bytes);
+        event->block_size_bytes = event->block ? size_bytes : 0;
+    }
+    return event->block;
 }
 
-void manager_event(Manager *manager, const char *kind, const char *service, const char *machine, const char *format, ...)
+static const char *block_put(char **block, const char *text, size_t size_bytes)
 {
-    va_list arguments;
-    Buffer text = {0};
+    char *at = *block;
+
+    if (!text || !at)
+        return NULL;
+    memcpy(at, text, size_bytes);
+    *block += size_bytes;
+    return at;
+}
+
+static size_t text_size(const char *text)
+{
+    return text ? strlen(text) + 1 : 0;
+}
+
+static void event_put(Manager *manager, const char *kind, const char *service, const char *machine, const char *text)
+{
+    size_t service_bytes = text_size(service), machine_bytes = text_size(machine), text_bytes = text_size(text);
 
     if (!manager->events)
         manager->events = calloc(EVENTS_MAX, sizeof(*manager->events));
@@ -24,21 +47,39 @@ void manager_event(Manager *manager, const char *kind, const char *service, cons
         return; /* told to nobody: what happened has happened all the same */
 
     Event *event = &manager->events[manager->event_next % EVENTS_MAX];
-    event_release(event);
-    va_start(arguments, format);
-    buffer_vprintf(&text, format, arguments);
-    va_end(arguments);
-    *event = (Event){
-        .sequence = manager->event_next,
-        .time_us = time_now_us(),
-        .kind = kind,
-        .service = service ? strdup(service) : NULL,
-        .machine = machine ? strdup(machine) : NULL,
-    };
-    buffer_take(&text, &event->text, NULL);
+    char *block = event_block(event, service_bytes + machine_bytes + text_bytes);
+    event->sequence = manager->event_next;
+    event->time_us = time_now_us();
+    event->kind = kind;
+    event->service = block_put(&block, service, service_bytes);
+    event->machine = block_put(&block, machine, machine_bytes);
+    event->text = block_put(&block, text, text_bytes);
     manager->event_next++;
     manager->events_told = false;
     metrics_global(manager->metrics)->events++;
+}
+
+void manager_event_listening(Manager *manager, const char *service, const char *machine, const char *uri)
+{
+    Buffer *text = &manager->event_text;
+
+    buffer_clear(text);
+    buffer_append_text(text, service);
+    buffer_append_text(text, " listens on ");
+    buffer_append(text, uri, strlen(uri) + 1);
+    event_put(manager, "listening", service, machine, text->failed ? NULL : text->data);
+}
+
+void manager_event(Manager *manager, const char *kind, const char *service, const char *machine, const char *format, ...)
+{
+    Buffer *text = &manager->event_text;
+    va_list arguments;
+
+    buffer_clear(text);
+    va_start(arguments, format);
+    buffer_vprintf(text, format, arguments);
+    va_end(arguments);
+    event_put(manager, kind, service, machine, text->failed ? NULL : text->data);
 }
 
 void manager_events_flush(Manager *manager)
@@ -53,9 +94,10 @@ void manager_events_flush(Manager *manager)
 void manager_events_release(Manager *manager)
 {
     for (size_t i = 0; manager->events && i < EVENTS_MAX; i++)
-        event_release(&manager->events[i]);
+        free(manager->events[i].block);
     free(manager->events);
     manager->events = NULL;
+    buffer_release(&manager->event_text);
 }
 
 const Event *manager_next_event(Manager *manager, uint64_t sequence, uint64_t *ret_missed)

@@ -26,6 +26,8 @@ typedef struct Folder Folder;
 typedef struct Serve Serve;
 typedef struct Folders Folders;
 
+typedef struct Change Change;
+
 struct Manager {
     sd_event *event;
     char *config_path;  /* NULL: the system's folders */
@@ -69,10 +71,13 @@ struct Manager {
     uint64_t lost_since_us; /* CLOCK_MONOTONIC; while lost_timer runs */
     Folders *folders;                /* watched, for waiting listeners; retry.c */
     uint32_t auto_port_next;
+    Change *spare_changes; /* of the last change set, for the next */
+    size_t spare_change_count;
 
     Event *events; /* ring of EVENTS_MAX */
     uint64_t event_next;
     bool events_told;
+    Buffer event_text; /* for writing one */
     Buffer scratch; /* for rendering */
 };
 
@@ -85,7 +90,6 @@ typedef enum ChangeKind {
     CHANGE_REPLAN, /* the record stays, what it listens on may not: a machine or an override has changed */
 } ChangeKind;
 
-typedef struct Change Change;
 typedef struct ChangeSet ChangeSet;
 typedef struct ChangeConflict ChangeConflict;
 
@@ -202,7 +206,8 @@ void manager_dequeue_listener(Manager *manager, Listener *listener);
 void manager_listener_told(Manager *manager, Listener *listener);
 /* What a try has come to. The listener is in no queue before. */
 void manager_take_result(Manager *manager, Listener *listener, PlaceResult *result);
-void manager_close_listener(Manager *manager, Listener *listener);
+/* It was let go of, and is in no queue any more. inode: of its socket, where others may still have it; else 0. */
+void manager_listener_closed(Manager *manager, Listener *listener, uint64_t inode);
 /* run.c */
 void manager_run_plan(Manager *manager);
 /* The same, from outside of a settling: nothing is bound or let go of for changes that are not committed yet; their
@@ -238,6 +243,8 @@ int manager_watch_process(Manager *manager, pid_t pid, uint64_t *start_time_tick
 int manager_check_tie(Manager *manager, const Caller *caller, pid_t pid, Failure *failure);
 
 /* events.c */
+/* The commonest, without printf. */
+void manager_event_listening(Manager *manager, const char *service, const char *machine, const char *uri);
 void manager_event(Manager *manager, const char *kind, const char *service, const char *machine, const char *format, ...)
     _printf_(5, 6);
 void manager_events_flush(Manager *manager);

@@ -197,11 +197,8 @@ void manager_plan_failed(Manager *manager)
 
 /* ---- settling ---- */
 
-void manager_close_listener(Manager *manager, Listener *listener)
+void manager_listener_closed(Manager *manager, Listener *listener, uint64_t inode)
 {
-    uint64_t inode = (listener->handed_out || listener->adopted) && !listener->path ? holders_inode(listener->fd) : 0;
-
-    place_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
     if (manager->observer.on_listeners && listener->former_service)
         manager->observer.on_listeners(listener->former_service, manager->observer.userdata);
     if (inode > 0)
@@ -232,7 +229,7 @@ void manager_listener_told(Manager *manager, Listener *listener)
     switch ((ListenerState)listener->state) {
     case LISTENER_LISTENING:
         log_debug("%s: listening on %s", name, listener->uri);
-        manager_event(manager, "listening", name, listener->machine, "%s listens on %s", name, listener->uri);
+        manager_event_listening(manager, name, listener->machine, listener->uri);
         if (manager->observer.on_listeners)
             manager->observer.on_listeners(name, manager->observer.userdata);
         break;

@@ -81,6 +81,7 @@ void manager_free(Manager *manager)
     access_free(manager->access);
     problems_release(&manager->errors);
     manager_events_release(manager);
+    free(manager->spare_changes);
     metrics_free(manager->metrics);
     buffer_release(&manager->scratch);
     free(manager->config_path);

@@ -44,9 +44,11 @@ struct Event {
     uint64_t time_us;
     const char *kind;    /* static: registered, unregistered, changed, enabled, disabled, listening, waiting, failed,
                             draining, acquired, released, refused, machine-added, machine-removed, reloaded, error */
-    char *service;
-    char *machine;
-    char *text;
+    const char *service; /* these three are in block */
+    const char *machine;
+    const char *text;
+    char *block;
+    size_t block_size_bytes;
 };
 
 struct ManagerObserver {

@@ -108,6 +108,13 @@ Service *registry_next_service_with_guid(Registry *registry, const Guid *guid, c
     return service && guid_compare(&service->guid, guid) == 0 ? service : NULL;
 }
 
+Service *registry_service_after_with_guid(Service *service)
+{
+    Service *next = RB_NEXT(ServicesByGuid, NULL, service);
+
+    return next && guid_compare(&next->guid, &service->guid) == 0 ? next : NULL;
+}
+
 Machine *registry_find_machine(Registry *registry, const char *name)
 {
     MachineContext context = {.name = (char *)(uintptr_t)name};

@@ -181,6 +181,8 @@ Service *registry_next_service(Registry *registry, const char *after);
 Service *registry_service_after(Service *service);
 /* The first with this GUID after a name (NULL: the first at all). */
 Service *registry_next_service_with_guid(Registry *registry, const Guid *guid, const char *after);
+/* The next after that one; service must be in the registry. */
+Service *registry_service_after_with_guid(Service *service);
 Machine *registry_find_machine(Registry *registry, const char *name);
 /* Whose CID that is now; NULL: nobody's, or more than one machine's. */
 Machine *registry_find_machine_by_cid(Registry *registry, uint32_t cid);

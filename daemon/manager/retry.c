@@ -39,6 +39,7 @@ struct Folders {
     struct FoldersByPath by_path;
     struct FoldersByWatch by_watch;
     TAILQ_HEAD(, Folder) idle;
+    Folder *last; /* that a path was found to be in */
 };
 
 static int folder_compare_paths(const Folder *a, const Folder *b)
@@ -84,6 +85,8 @@ static void folder_end_watch(Folder *folder, bool removes)
 
     if (watch < 0)
         return;
+    if (folders->last == folder)
+        folders->last = NULL;
     RB_REMOVE(FoldersByPath, &folders->by_path, folder);
     RB_REMOVE(FoldersByWatch, &folders->by_watch, folder);
     folder->watch = -1;
@@ -295,16 +298,30 @@ static Folder *folder_get(Manager *manager, const char *path)
     return folder;
 }
 
+/* The one that a path is in: which mostly is the one that was asked for before. */
+static Folder *folder_of_path(Manager *manager, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == path ? 1 : (size_t)(slash - path);
+    Folder *last = manager->folders ? manager->folders->last : NULL;
+
+    if (last && strncmp(last->path, path, length) == 0 && last->path[length] == '\0')
+        return last;
+    _cleanup_(freep) char *parent = strndup(path, length);
+    Folder *folder = parent ? folder_get(manager, parent) : NULL;
+    if (folder)
+        manager->folders->last = folder;
+    return folder;
+}
+
 void manager_watch_listener(Manager *manager, Listener *listener)
 {
-    _cleanup_(freep) char *parent = NULL;
-    const char *path = listener->state == LISTENER_WAITING ? listener->watch_path : NULL;
+    Folder *folder = NULL;
 
-    if (listener->state == LISTENER_LISTENING && listener->path) {
-        const char *slash = strrchr(listener->path, '/');
-        path = parent = slash == listener->path ? strdup("/") : strndup(listener->path, (size_t)(slash - listener->path));
-    }
-    Folder *folder = path ? folder_get(manager, path) : NULL;
+    if (listener->state == LISTENER_WAITING && listener->watch_path)
+        folder = folder_get(manager, listener->watch_path);
+    else if (listener->state == LISTENER_LISTENING && listener->path)
+        folder = folder_of_path(manager, listener->path);
     manager_unwatch_listener(listener);
     if (!folder)
         return; /* the timer tries what waits again all the same */

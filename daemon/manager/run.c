@@ -7,10 +7,13 @@
 
 #include "daemon/bind/bind.h"
 #include "daemon/manager/kept.h"
+#include "daemon/place/holders.h"
+#include "schema/base/fd.h"
 
 /* So many at once share what costs: a folder, a question to the keeper. Not more, so that a start with very many goes on
  * while the first of them are told. */
 #define RUN_MAX 250
+#define CLOSE_MAX 64
 
 typedef struct Run {
     size_t count, capacity;
@@ -66,22 +69,35 @@ static bool run_adopted(Manager *manager, Listener *listener)
     return true;
 }
 
+/* What is bound at a path is known by it: it needs not be made of the URI again. */
+static int find_address(const Listener *listener, Address *address, const char **ret_reason)
+{
+    const Transport *transport = transport_of(listener->uri);
+    const char *hint;
+
+    if (!transport || !transport->has_path)
+        return address_parse(listener->uri, address, ret_reason, &hint);
+    *address = (Address){.transport = transport};
+    return 0;
+}
+
 /* The listener is in no queue. What is there already is changed at once; what is to be bound waits in the run. */
 static void run_add(Run *run, Manager *manager, Listener *listener)
 {
     Address *address = &run->addresses[run->count];
     BindRequest *request = &run->requests[run->count];
-    const char *reason = NULL, *hint = NULL;
+    const char *reason = NULL;
 
     if (run_adopted(manager, listener))
         return;
-    int r = address_parse(listener->uri, address, &reason, &hint);
+    int r = find_address(listener, address, &reason);
     if (r != 0) {
         listener_failed(manager, listener, r == -ENOMEM ? "out of memory" : reason ? reason : strerror(-r));
         return;
     }
     *request = (BindRequest){
         .address = address,
+        .path = address->transport->has_path ? listener->key : NULL,
         .type = listener->type,
         .backlog = listener->backlog,
         .user = listener->user,
@@ -165,15 +181,33 @@ static void forget_closing(Manager *manager)
         manager_keep_flush_wait(manager);
 }
 
+static void close_closing(Manager *manager)
+{
+    Listener *listeners[CLOSE_MAX], *listener;
+    PlaceHeld held[CLOSE_MAX];
+    uint64_t inodes[CLOSE_MAX];
+    size_t count;
+
+    for (count = 0; (listener = TAILQ_FIRST(&manager->closing)); count = 0) {
+        for (; count < CLOSE_MAX && (listener = TAILQ_FIRST(&manager->closing)); count++) {
+            TAILQ_REMOVE(&manager->closing, listener, queue);
+            bool elsewhere = (listener->handed_out || listener->adopted) && !listener->path;
+            inodes[count] = elsewhere ? holders_inode(listener->fd) : 0;
+            held[count] = (PlaceHeld){TAKE_FD(listener->fd), listener->path, listener->device, listener->inode};
+            listeners[count] = listener;
+        }
+        place_release_many(held, count);
+        for (size_t i = 0; i < count; i++)
+            manager_listener_closed(manager, listeners[i], inodes[i]);
+    }
+}
+
 void manager_run_plan(Manager *manager)
 {
     Listener *listener;
 
     forget_closing(manager);
-    while ((listener = TAILQ_FIRST(&manager->closing))) {
-        TAILQ_REMOVE(&manager->closing, listener, queue);
-        manager_close_listener(manager, listener);
-    }
+    close_closing(manager);
     if (!TAILQ_EMPTY(&manager->planned) && run_planned(manager) < 0)
         while ((listener = TAILQ_FIRST(&manager->planned))) {
             manager_dequeue_listener(manager, listener);

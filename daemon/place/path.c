@@ -277,15 +277,12 @@ void path_change(const PlaceRequest *request, int fd, PlaceResult *result)
     site_close(&site);
 }
 
-void path_remove(const char *path, uint64_t device, uint64_t inode)
+void path_remove(Batch *batch, const char *path, uint64_t device, uint64_t inode)
 {
     static const PlaceRequest anybodys = {.uid = PLACE_NOT_ASKED, .gid = PLACE_NOT_ASKED, .as_uid = PLACE_NOT_ASKED};
     PlaceResult ignored = {.fd = -1};
-    Batch batch;
 
-    batch_begin(&batch);
-    if (batch_open_site(&batch, path, &ignored) && batch_enter(&batch, &anybodys, 0600, &ignored))
-        remove_if_same(&batch.site, device, inode);
-    batch_end(&batch);
+    if (batch_open_site(batch, path, &ignored) && batch_enter(batch, &anybodys, 0600, &ignored))
+        remove_if_same(&batch->site, device, inode);
     place_result_release(&ignored);
 }

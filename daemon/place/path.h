@@ -8,4 +8,4 @@
 void path_bind(const PlaceRequest *request, Batch *batch, PlaceResult *result);
 void path_change(const PlaceRequest *request, int fd, PlaceResult *result);
 /* Only where it still is that file. */
-void path_remove(const char *path, uint64_t device, uint64_t inode);
+void path_remove(Batch *batch, const char *path, uint64_t device, uint64_t inode);

@@ -53,14 +53,26 @@ void place_change(const PlaceRequest *request, int fd, PlaceResult *result)
         path_change(request, fd, result);
 }
 
+void place_release_many(const PlaceHeld *held_consume, size_t count)
+{
+    Batch batch;
+
+    batch_begin(&batch);
+    for (size_t i = 0; i < count; i++) {
+        const PlaceHeld *held = &held_consume[i];
+        if (held->path) {
+            /* The file first, while our socket keeps its inode from being given to another: so that the comparison holds,
+             * and nobody finds a path that refuses. Then every copy of the socket is deaf (measured; unix(7) does not say
+             * it). */
+            path_remove(&batch, held->path, held->device, held->inode);
+            shutdown(held->fd, SHUT_RDWR);
+        }
+        fd_close(held->fd);
+    }
+    batch_end(&batch);
+}
+
 void place_release(int fd_consume, const char *path, uint64_t device, uint64_t inode)
 {
-    if (path) {
-        /* The file first, while our socket keeps its inode from being given to another: so that the comparison holds,
-         * and nobody finds a path that refuses. Then every copy of the socket is deaf (measured; unix(7) does not say
-         * it). */
-        path_remove(path, device, inode);
-        shutdown(fd_consume, SHUT_RDWR);
-    }
-    fd_close(fd_consume);
+    place_release_many(&(PlaceHeld){fd_consume, path, device, inode}, 1);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+typedef struct PlaceHeld PlaceHeld;
 typedef struct PlaceRequest PlaceRequest;
 typedef struct PlaceResult PlaceResult;
 
@@ -55,6 +56,13 @@ struct PlaceResult {
     uint64_t device, inode; /* of that file, so that nobody else's is unlinked */
 };
 
+/* What place_bind made. */
+struct PlaceHeld {
+    int fd;
+    const char *path; /* borrowed; NULL: none */
+    uint64_t device, inode;
+};
+
 /* Always fills in *result, which need not be initialized. Never blocks, follows no symbolic link in a machine's folder,
  * replaces a stale path and never one that somebody serves. */
 void place_bind(const PlaceRequest *request, PlaceResult *result);
@@ -75,3 +83,5 @@ bool place_port_is_taken(uint32_t port);
 /* Closes our copy. Paths: the file is removed where it is still ours (device, inode), and the socket shut down, so that
  * no copy of it accepts any more. AF_VSOCK: who else holds the inode keeps the port; see holders.h. */
 void place_release(int fd_consume, const char *path, uint64_t device, uint64_t inode);
+/* The same of many, one after the other; see place_bind_many. The descriptors are closed. */
+void place_release_many(const PlaceHeld *held_consume, size_t count);

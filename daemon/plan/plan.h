@@ -55,7 +55,6 @@ void plan_release(Plan *plan);
 typedef struct PlanWanted PlanWanted;
 struct PlanWanted {
     PlanListener *listeners; /* uri, key and machine are owned here, service, user, … borrowed from the contexts */
-    Address *addresses;      /* one for each listener */
     size_t count;
 };
 /* find_machine(NAME) and next_machine(previous name or NULL) look into the caller's registry. shadowed(machine, key) says

@@ -10,11 +10,18 @@
 
 typedef struct Expansion Expansion;
 
+/* Of a listener's address, what it is compared by. */
+typedef struct Whereabouts {
+    const Transport *transport;
+    uint32_t cid;
+} Whereabouts;
+
 /* One call of plan_want. */
 struct Expansion {
     const ServiceContext *service; /* with its port filled in, also one chosen for autoPort */
     const PlanMachines *machines;
     PlanWanted wanted;
+    Whereabouts *whereabouts; /* one for each listener */
     size_t capacity;
     bool has_shared[2]; /* vsock://:PORT is wanted, for whatever number of machines: by name, by machine:* */
 };
@@ -24,12 +31,11 @@ static void free_owned(const char *text)
     free((void *)(uintptr_t)text);
 }
 
-static void listener_release(PlanListener *listener, Address *address)
+static void listener_release(PlanListener *listener)
 {
     free_owned(listener->machine);
     free_owned(listener->uri);
     free_owned(listener->key);
-    address_release(address);
 }
 
 static int expansion_reserve(Expansion *expansion)
@@ -38,15 +44,15 @@ static int expansion_reserve(Expansion *expansion)
 
     if (wanted->count < expansion->capacity)
         return 0;
-    size_t capacity = expansion->capacity ? expansion->capacity * 2 : 4;
+    size_t capacity = expansion->capacity ? expansion->capacity * 4 : 1; /* most have one */
     PlanListener *listeners = reallocarray(wanted->listeners, capacity, sizeof(*listeners));
     if (!listeners)
         return -ENOMEM;
     wanted->listeners = listeners;
-    Address *addresses = reallocarray(wanted->addresses, capacity, sizeof(*addresses));
-    if (!addresses)
+    Whereabouts *whereabouts = reallocarray(expansion->whereabouts, capacity, sizeof(*whereabouts));
+    if (!whereabouts)
         return -ENOMEM;
-    wanted->addresses = addresses;
+    expansion->whereabouts = whereabouts;
     expansion->capacity = capacity;
     return 0;
 }
@@ -74,11 +80,6 @@ static int expansion_add(Expansion *expansion, const Address *address, const Mac
         return r;
     if (machine && !(name = strdup(machine->name)))
         return -ENOMEM;
-    Address copy;
-    r = address_copy(address, &copy);
-    if (r < 0)
-        return r;
-
     PlanListener listener = {
         .service = service->name,
         .machine = TAKE_PTR(name),
@@ -95,7 +96,7 @@ static int expansion_add(Expansion *expansion, const Address *address, const Mac
         listener.mode = file ? file->mode : NULL;
     }
     expansion->wanted.listeners[expansion->wanted.count] = listener;
-    expansion->wanted.addresses[expansion->wanted.count++] = copy;
+    expansion->whereabouts[expansion->wanted.count++] = (Whereabouts){address->transport, address->cid};
     return 0;
 }
 
@@ -142,6 +143,19 @@ static int expansion_add_machine(Expansion *expansion, const MachineContext *mac
     return r;
 }
 
+static int expansion_add_every_machine(Expansion *expansion)
+{
+    const PlanMachines *machines = expansion->machines;
+
+    for (const MachineContext *machine = machines->next(NULL, machines->userdata); machine;
+         machine = machines->next(machine->name, machines->userdata)) {
+        int r = expansion_add_machine(expansion, machine, true);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int expansion_add_address(Expansion *expansion, const Address *address)
 {
     const PlanMachines *machines = expansion->machines;
@@ -154,13 +168,24 @@ static int expansion_add_address(Expansion *expansion, const Address *address)
         const MachineContext *machine = machines->find(address->machine, machines->userdata);
         return machine ? expansion_add_machine(expansion, machine, false) : 0;
     }
-    for (const MachineContext *machine = machines->next(NULL, machines->userdata); machine;
-         machine = machines->next(machine->name, machines->userdata)) {
-        int r = expansion_add_machine(expansion, machine, true);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    return expansion_add_every_machine(expansion);
+}
+
+/* All that it says. */
+static int expansion_add_all(Expansion *expansion)
+{
+    char **listen = expansion->service->listen;
+    Address *addresses = NULL;
+    size_t count = 0;
+
+    /* The commonest by far, where machines come and go; nothing has to be parsed for it. */
+    if (listen && listen[0] && !listen[1] && strcmp(listen[0], "machine:*") == 0)
+        return expansion->machines ? expansion_add_every_machine(expansion) : 0;
+    int r = service_addresses(expansion->service, &addresses, &count);
+    for (size_t i = 0; i < count && r >= 0; i++)
+        r = expansion_add_address(expansion, &addresses[i]);
+    addresses_free(addresses, count);
+    return r;
 }
 
 /* ---- one listener a key ---- */
@@ -176,17 +201,14 @@ static int compare_places(const void *a, const void *b, void *userdata)
 
 /* The first that was given stays, so that it is the same listener whatever machines come and go. It takes what the
  * other adds: all CIDs instead of one, and the machine's owner. */
-static void listener_merge(PlanWanted *wanted, size_t kept, size_t dropped)
+static void listener_merge(Expansion *expansion, size_t kept, size_t dropped)
 {
-    PlanListener *listener = &wanted->listeners[kept], *other = &wanted->listeners[dropped];
-    Address *address = &wanted->addresses[kept], *other_address = &wanted->addresses[dropped];
+    PlanListener *listener = &expansion->wanted.listeners[kept], *other = &expansion->wanted.listeners[dropped];
+    Whereabouts *where = &expansion->whereabouts[kept], *other_where = &expansion->whereabouts[dropped];
 
-    if (address->transport == &transport_vsock && address->cid != VSOCK_CID_ANY &&
-        other_address->cid == VSOCK_CID_ANY) {
-        Address narrow = *address;
+    if (where->transport == &transport_vsock && where->cid != VSOCK_CID_ANY && other_where->cid == VSOCK_CID_ANY) {
         const char *uri = listener->uri;
-        *address = *other_address;
-        *other_address = narrow;
+        *where = *other_where;
         listener->uri = other->uri;
         other->uri = uri;
     }
@@ -195,12 +217,14 @@ static void listener_merge(PlanWanted *wanted, size_t kept, size_t dropped)
         listener->user = other->user;
     if (!listener->group)
         listener->group = other->group;
-    listener_release(other, other_address);
+    listener_release(other);
     *other = (PlanListener){0};
 }
 
-static int wanted_unite(PlanWanted *wanted)
+static int expansion_unite(Expansion *expansion)
 {
+    PlanWanted *wanted = &expansion->wanted;
+
     if (wanted->count < 2)
         return 0;
     _cleanup_(freep) size_t *places = calloc(wanted->count, sizeof(*places));
@@ -212,26 +236,20 @@ static int wanted_unite(PlanWanted *wanted)
 
     for (size_t i = 1, kept = places[0]; i < wanted->count; i++) {
         if (strcmp(wanted->listeners[kept].key, wanted->listeners[places[i]].key) == 0)
-            listener_merge(wanted, kept, places[i]);
+            listener_merge(expansion, kept, places[i]);
         else
             kept = places[i];
     }
     size_t count = 0;
-    for (size_t i = 0; i < wanted->count; i++) {
-        if (!wanted->listeners[i].key)
-            continue;
-        wanted->listeners[count] = wanted->listeners[i];
-        wanted->addresses[count++] = wanted->addresses[i];
-    }
+    for (size_t i = 0; i < wanted->count; i++)
+        if (wanted->listeners[i].key)
+            wanted->listeners[count++] = wanted->listeners[i];
     wanted->count = count;
     return 0;
 }
 
 int plan_want(const ServiceContext *service, const uint32_t *port, const PlanMachines *machines, PlanWanted *ret)
 {
-    Address *addresses = NULL;
-    size_t count = 0;
-
     if (!service_is_enabled(service)) {
         *ret = (PlanWanted){0};
         return 0;
@@ -242,14 +260,10 @@ int plan_want(const ServiceContext *service, const uint32_t *port, const PlanMac
         numbered.auto_port = UNSET;
     }
     Expansion expansion = {.service = &numbered, .machines = machines};
-    int r = service_addresses(&numbered, &addresses, &count);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < count && r >= 0; i++)
-        r = expansion_add_address(&expansion, &addresses[i]);
-    addresses_free(addresses, count);
+    int r = expansion_add_all(&expansion);
     if (r >= 0)
-        r = wanted_unite(&expansion.wanted);
+        r = expansion_unite(&expansion);
+    free(expansion.whereabouts);
     if (r < 0) {
         plan_wanted_release(&expansion.wanted);
         return r;
@@ -262,8 +276,7 @@ void plan_wanted_release(PlanWanted *wanted)
 {
     for (size_t i = 0; i < wanted->count; i++)
         if (wanted->listeners[i].key)
-            listener_release(&wanted->listeners[i], &wanted->addresses[i]);
+            listener_release(&wanted->listeners[i]);
     free(wanted->listeners);
-    free(wanted->addresses);
     *wanted = (PlanWanted){0};
 }

@@ -52,7 +52,7 @@ static int path_address(const Transport *transport, const char *path, const Serv
     return 0;
 }
 
-int machine_address(const MachineContext *machine, const ServiceContext *service, Address *ret)
+const Transport *machine_transport(const MachineContext *machine, const ServiceContext *service)
 {
     bool stream = service_type(service) == SERVICE_STREAM;
     uint32_t port;
@@ -60,12 +60,23 @@ int machine_address(const MachineContext *machine, const ServiceContext *service
     bool has_port = service_port(service, &port);
 
     if (machine->hybrid && stream && (has_port || service_guid(service, &guid)))
-        return path_address(&transport_hybrid, machine->hybrid, service, ret);
+        return &transport_hybrid;
     if (machine->hyperkit && stream && has_port)
-        return path_address(&transport_hyperkit, machine->hyperkit, service, ret);
-    if (machine->cid.set && has_port)
-        *ret = (Address){.transport = &transport_vsock, .cid = VSOCK_CID_ANY, .has_port = true, .port = port};
-    else
-        *ret = (Address){0};
+        return &transport_hyperkit;
+    return machine->cid.set && has_port ? &transport_vsock : NULL;
+}
+
+int machine_address(const MachineContext *machine, const ServiceContext *service, Address *ret)
+{
+    const Transport *transport = machine_transport(machine, service);
+    uint32_t port;
+
+    if (transport == &transport_hybrid)
+        return path_address(transport, machine->hybrid, service, ret);
+    if (transport == &transport_hyperkit)
+        return path_address(transport, machine->hyperkit, service, ret);
+    *ret = (Address){0};
+    if (transport && service_port(service, &port))
+        *ret = (Address){.transport = transport, .cid = VSOCK_CID_ANY, .has_port = true, .port = port};
     return 0;
 }

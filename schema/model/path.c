@@ -102,10 +102,11 @@ bool path_from_uri(const char *text, size_t size_bytes, char **ret_path, const c
 
 void path_to_uri(const char *path, const char *also, Buffer *text)
 {
+    char escaped[8];
+
+    snprintf(escaped, sizeof(escaped), "%%%s", also);
     while (*path) {
-        size_t plain = 0;
-        while (path[plain] && path[plain] != '%' && !strchr(also, path[plain]))
-            plain++;
+        size_t plain = strcspn(path, escaped);
         buffer_append(text, path, plain);
         path += plain;
         if (*path)

@@ -64,16 +64,7 @@ bool service_means_machine(const ServiceContext *service, const MachineContext *
 
 int service_check_machine(const ServiceContext *service, const MachineContext *machine, Problems *problems)
 {
-    Address address = {0};
-
-    if (!service_means_machine(service, machine))
-        return 0;
-    int r = machine_address(machine, service, &address);
-    if (r < 0)
-        return r;
-    bool shared = address.transport == &transport_vsock;
-    address_release(&address);
-    if (!shared)
+    if (!service_means_machine(service, machine) || machine_transport(machine, service) != &transport_vsock)
         return 0;
     if (service->handout && service->handout->mode == HANDOUT_LISTENER)
         problems_add(problems, "handout.mode", "connections would be right, or no mode at all",

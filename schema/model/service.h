@@ -49,6 +49,8 @@ void addresses_free(Address *addresses, size_t count);
 /* Where a service is reached on a machine's own transport: hybrid, else hyperkit, else vsock (the shared port). *ret may be
  * without transport: the machine has none that fits. 0; -ENOMEM. */
 int machine_address(const MachineContext *machine, const ServiceContext *service, Address *ret);
+/* The transport of that, alone; NULL: none fits. */
+const Transport *machine_transport(const MachineContext *machine, const ServiceContext *service);
 
 /* A copy with every default filled in, which is itself a valid input: port, guid, elementName, type, listen, enabled,
  * backlog, handout. auto_port: the port chosen for autoPort, or NULL. implied_peers: as above. */
