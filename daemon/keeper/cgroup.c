@@ -69,7 +69,7 @@ void cgroups_open(Cgroups *cgroups)
 {
     char path[PATH_MAX];
 
-    *cgroups = (Cgroups){.fd = -1};
+    cgroups->fd = -1;
     if (!find_own(path))
         return;
     char *last = strrchr(path, '/');
@@ -91,7 +91,7 @@ void cgroups_close(Cgroups *cgroups)
     cgroups->fd = fd_close(cgroups->fd);
 }
 
-void cgroups_sweep(Cgroups *cgroups, bool (*keep)(const char *name, void *userdata), void *userdata)
+void cgroups_each(const Cgroups *cgroups, void (*found)(const char *name, void *userdata), void *userdata)
 {
     int fd = cgroups->fd < 0 ? -1 : openat(cgroups->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
@@ -101,13 +101,9 @@ void cgroups_sweep(Cgroups *cgroups, bool (*keep)(const char *name, void *userda
         fd_close(fd);
         return;
     }
-    while ((entry = readdir(folder))) {
-        if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0 || strlen(entry->d_name) >= CGROUP_NAME_SIZE_BYTES ||
-            keep(entry->d_name, userdata))
-            continue;
-        cgroups_kill(cgroups, entry->d_name, SIGKILL, 0);
-        cgroups_remove(cgroups, entry->d_name);
-    }
+    while ((entry = readdir(folder)))
+        if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) == 0 && strlen(entry->d_name) < CGROUP_NAME_SIZE_BYTES)
+            found(entry->d_name, userdata);
     closedir(folder);
 }
 

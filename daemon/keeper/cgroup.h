@@ -21,8 +21,8 @@ struct Cgroups {
 /* Finds out whether ours is delegated, and moves us into its leaf `keeper`. */
 void cgroups_open(Cgroups *cgroups);
 void cgroups_close(Cgroups *cgroups);
-/* Kills and removes what another keeper has left, but for what keep says. */
-void cgroups_sweep(Cgroups *cgroups, bool (*keep)(const char *name, void *userdata), void *userdata);
+/* Those of programs that there are, also of a keeper before us. */
+void cgroups_each(const Cgroups *cgroups, void (*found)(const char *name, void *userdata), void *userdata);
 
 /* A new one, opened for CLONE_INTO_CGROUP; its name is made from wanted (or NULL). -1: there is none. */
 int cgroups_make(Cgroups *cgroups, const char *wanted, char name[static CGROUP_NAME_SIZE_BYTES]);

@@ -42,6 +42,8 @@ struct Peer {
 
 struct Keeper {
     const char *runtime_path;
+    char **arguments;   /* ours, and ended by NULL */
+    char *program_path; /* where our own program is, or was when we began */
     char *path; /* of the listening socket */
     struct stat path_status;
     bool removes_path;

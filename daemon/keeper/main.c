@@ -18,18 +18,22 @@
 #include "daemon/keeper/keeper.h"
 #include "daemon/keeper/notify.h"
 #include "daemon/keeper/socket.h"
+#include "daemon/keeper/state.h"
+#include "schema/base/text.h"
 #include "schema/base/user.h"
 
 #define RUNTIME_PATH "/run/hvsockd"
 #define EVENTS_MAX 64
 #define FDS_RESERVED 320 /* for a frame's, connections and our own */
 #define LOOK_EVERY_US 5000000
+#define REEXEC_US 1000000
 #define ORPHANS_US 2000000
 #define USAGE_STATUS 2
 
 static const char *arg_runtime = RUNTIME_PATH;
 static const char *arg_user;
 static bool arg_private;
+static int arg_resume_fd = -1; /* what state_hand_over has left us */
 
 static const char help[] =
     "usage: hvsock-keeper [--runtime DIR] [--user USER] [--private]\n"
@@ -104,6 +108,37 @@ static bool is_over(Keeper *keeper, uint64_t now_us)
     return now_us >= keeper->end_by_us;
 }
 
+/* ---- another version of us ---- */
+
+/* Executed anew, once everybody has what was answered; who does not read it in time has to connect again. */
+static uint64_t reexec(Keeper *keeper, uint64_t now_us)
+{
+    bool is_idle = true;
+    Peer *peer;
+
+    if (!keeper->reexec_wanted)
+        return NEVER_US;
+    if (keeper->reexec_by_us == 0)
+        keeper->reexec_by_us = now_us + REEXEC_US;
+    TAILQ_FOREACH(peer, &keeper->peers, link) {
+        peer_pump(peer);
+        is_idle = is_idle && peer_is_idle(peer);
+    }
+    if (!is_idle && now_us < keeper->reexec_by_us && !keeper->is_ending)
+        return keeper->reexec_by_us;
+    TAILQ_FOREACH(peer, &keeper->peers, link)
+        if (!peer_is_idle(peer) && !keeper->is_ending)
+            peer_close(peer);
+    int r = keeper->is_ending ? -ESHUTDOWN : state_hand_over(keeper);
+    keeper_note("%s cannot be executed anew: %s; all goes on as before",
+                keeper->program_path ? keeper->program_path : "hvsock-keeper", strerror(-r));
+    keeper->reexec_wanted = false;
+    keeper->reexec_by_us = 0;
+    TAILQ_FOREACH(peer, &keeper->peers, link)
+        peer_pump(peer);
+    return NEVER_US;
+}
+
 /* ---- the loop ---- */
 
 static int loop_add(Keeper *keeper, int fd, void *userdata)
@@ -168,12 +203,13 @@ static int loop(Keeper *keeper)
         uint64_t now_us = keeper_now_us();
         uint64_t next_us = look_after_path(keeper, now_us);
         next_us = sooner(next_us, programs_tick(keeper, now_us));
+        next_us = sooner(next_us, reexec(keeper, now_us));
+        if (keeper->client)
+            peer_pump(keeper->client); /* what has ended meanwhile */
         if (is_over(keeper, now_us))
             return 0;
         if (keeper->is_ending && keeper->end_by_us != NEVER_US)
             next_us = sooner(next_us, now_us + 50000);
-        if (keeper->client)
-            peer_pump(keeper->client); /* what has ended meanwhile */
         peers_free_closed(keeper);
         int count = epoll_wait(keeper->epoll_fd, events, EVENTS_MAX, timeout_ms(next_us, now_us));
         if (count < 0 && errno != EINTR)
@@ -237,26 +273,25 @@ static int keeper_make(Keeper *keeper)
     keeper->spare_fd = fd_duplicate(keeper->spawner.null_fd);
     if (keeper->epoll_fd < 0 || getrandom(keeper->instance, sizeof(keeper->instance), 0) != sizeof(keeper->instance))
         return -errno;
+    keeper->program_path = realpath("/proc/self/exe", NULL);
     return loop_add(keeper, keeper->signal_fd, &keeper->signal_fd);
-}
-
-static bool keep_none(const char *name, void *userdata)
-{
-    return false;
 }
 
 static int run(Keeper *keeper)
 {
     int r = keeper_make(keeper);
 
+    if (r == 0 && arg_resume_fd >= 0)
+        r = state_resume_consume(keeper, arg_resume_fd);
     if (r < 0) {
         keeper_note("cannot start: %s", strerror(-r));
         return EXIT_FAILURE;
     }
-    if (socket_open(keeper) < 0)
+    if (arg_resume_fd < 0 && socket_open(keeper) < 0)
         return EXIT_FAILURE;
     cgroups_open(&keeper->cgroups);
-    cgroups_sweep(&keeper->cgroups, keep_none, NULL);
+    programs_sweep(keeper);
+    programs_reap(keeper); /* whose SIGCHLD came while nobody read it */
     r = loop_add(keeper, keeper->listener_fd, &keeper->listener_fd);
     if (r == 0) {
         notify_state("READY=1");
@@ -272,8 +307,10 @@ static int parse_arguments(int argc, char *argv[])
     static const struct option options[] = {
         {"runtime", required_argument, NULL, 'r'}, {"user", required_argument, NULL, 'u'},
         {"private", no_argument, NULL, 'p'},       {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},       {0},
+        {"version", no_argument, NULL, 'v'},       {"resume", required_argument, NULL, 'R'},
+        {0},
     };
+    uint64_t number;
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
@@ -293,6 +330,11 @@ static int parse_arguments(int argc, char *argv[])
         case 'v':
             puts("hvsock-keeper " HVSOCK_VERSION);
             return 0;
+        case 'R':
+            if (!text_to_number(optarg, INT32_MAX, &number))
+                return USAGE_STATUS;
+            arg_resume_fd = (int)number;
+            break;
         default:
             return USAGE_STATUS;
         }
@@ -319,6 +361,7 @@ static void keeper_release(Keeper *keeper)
     keeper->signal_fd = fd_close(keeper->signal_fd);
     keeper->epoll_fd = fd_close(keeper->epoll_fd);
     buffer_release(&keeper->out);
+    free(keeper->program_path);
     free(keeper->path);
     free(keeper);
 }
@@ -334,6 +377,7 @@ int main(int argc, char *argv[])
     _cleanup_(keeper_releasep) Keeper *keeper = calloc(1, sizeof(*keeper));
     if (!keeper)
         return EXIT_FAILURE;
+    keeper->arguments = argv;
     keeper->runtime_path = arg_runtime;
     keeper->is_private = arg_private;
     keeper->user = (uid_t)-1;

@@ -69,11 +69,9 @@ static void forget_pid(Programs *programs, Program *program)
     program->kill_at_us = NEVER_US;
 }
 
-/* What is left in its cgroup is killed; the cgroup goes as soon as it is empty. */
-static void leave_cgroup(Keeper *keeper, Program *program)
+/* What is left in it is killed; it goes as soon as it is empty. */
+static void leave_cgroup_consume(Keeper *keeper, char *cgroup)
 {
-    char *cgroup = TAKE_PTR(program->cgroup);
-
     if (!cgroup)
         return;
     cgroups_kill(&keeper->cgroups, cgroup, SIGKILL, 0);
@@ -89,10 +87,26 @@ static void leave_cgroup(Keeper *keeper, Program *program)
 void program_ended(Keeper *keeper, Program *program, int status)
 {
     forget_pid(&keeper->programs, program);
-    leave_cgroup(keeper, program);
+    leave_cgroup_consume(keeper, TAKE_PTR(program->cgroup));
     program->has_ended = true;
     program->status = status;
     if (keeper->client) {
+        program->is_untold = true;
+        TAILQ_INSERT_TAIL(&keeper->programs.untold, program, link);
+    }
+}
+
+void program_resumed(Keeper *keeper, Program *program, int status, bool is_untold, uint64_t kill_at_us)
+{
+    if (kill_at_us > 0) {
+        program->is_stopping = true;
+        program->kill_at_us = kill_at_us;
+        keeper->programs.stopping_count++;
+    }
+    if (status < 0)
+        return;
+    program_ended(keeper, program, status);
+    if (is_untold && !program->is_untold) {
         program->is_untold = true;
         TAILQ_INSERT_TAIL(&keeper->programs.untold, program, link);
     }
@@ -201,6 +215,22 @@ uint64_t programs_tick(Keeper *keeper, uint64_t now_us)
         }
     }
     return next_us;
+}
+
+static void on_cgroup(const char *name, void *userdata)
+{
+    Keeper *keeper = userdata;
+    const Program *program;
+
+    TAILQ_FOREACH(program, &keeper->programs.running, link)
+        if (program->cgroup && strcmp(program->cgroup, name) == 0)
+            return;
+    leave_cgroup_consume(keeper, strdup(name));
+}
+
+void programs_sweep(Keeper *keeper)
+{
+    cgroups_each(&keeper->cgroups, on_cgroup, keeper);
 }
 
 void programs_kill_orphans(void)

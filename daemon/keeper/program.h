@@ -53,6 +53,9 @@ void programs_release(struct Keeper *keeper);
 int program_add(struct Keeper *keeper, struct Item *item, Program **ret);
 /* It runs; takes cgroup (or NULL) over. */
 void program_runs(struct Keeper *keeper, Program *program, pid_t pid, char *cgroup);
+/* What was known of one that runs in the process that we have executed in the place of: wait(2)'s status where it has ended,
+ * else -1; when it is to be killed, else 0. */
+void program_resumed(struct Keeper *keeper, Program *program, int status, bool is_untold, uint64_t kill_at_us);
 /* Its item stays the caller's. */
 void program_free(struct Keeper *keeper, Program *program);
 /* It has ended. */
@@ -65,5 +68,7 @@ void program_stop(struct Keeper *keeper, Program *program);
 bool programs_reap(struct Keeper *keeper);
 /* Kills those whose time is over, removes what remains; the time when it is to be called again. */
 uint64_t programs_tick(struct Keeper *keeper, uint64_t now_us);
+/* Kills and removes cgroups that are no program's: of a keeper that was killed. */
+void programs_sweep(struct Keeper *keeper);
 /* Kills whatever is our child still: what programs have started that ended before it. */
 void programs_kill_orphans(void);

@@ -88,7 +88,7 @@ static int make(Keeper *keeper)
     return 0;
 }
 
-int socket_adopt(Keeper *keeper, int fd)
+static int adopt(Keeper *keeper, int fd)
 {
     if (!is_listening(fd))
         return -ENOTSOCK;
@@ -114,7 +114,7 @@ int socket_open(Keeper *keeper)
     unsetenv("LISTEN_FDNAMES");
     unsetenv("LISTEN_PIDFDID");
     if (count > 0) {
-        r = socket_adopt(keeper, LISTEN_FDS_FIRST);
+        r = adopt(keeper, LISTEN_FDS_FIRST);
         /* systemd keeps its own. */
         keeper->removes_path = keeper->is_private;
         if (r == -ENOTSOCK)

@@ -8,8 +8,6 @@
 
 /* Sets path, listener_fd and what belongs to them; errors are told. -errno. */
 int socket_open(Keeper *keeper);
-/* The same of one that we have had before (REEXEC). */
-int socket_adopt(Keeper *keeper, int fd);
 /* The path leads to our socket still. */
 bool socket_is_ours(const Keeper *keeper);
 /* Nobody can connect any more. */

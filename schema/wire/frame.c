@@ -145,6 +145,17 @@ int frame_read(const void *data, size_t size_bytes, Frame *ret)
     return 0;
 }
 
+size_t frame_size(const void *data, size_t size_bytes)
+{
+    FrameHeader header;
+
+    if (size_bytes < sizeof(header))
+        return 0;
+    memcpy(&header, data, sizeof(header));
+    bool is_whole = header.magic == FRAME_MAGIC && header.size_bytes >= sizeof(header) && header.size_bytes <= size_bytes;
+    return is_whole ? header.size_bytes : 0;
+}
+
 int frame_field_fields(const FrameField *field, FrameFields *ret)
 {
     const FrameFields fields = {field->data, field->size_bytes};

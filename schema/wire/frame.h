@@ -57,6 +57,8 @@ int frame_end(Buffer *frame);
 /* ---- reading ---- */
 /* Checks the header, and that fields fill the frame. -EBADMSG. */
 int frame_read(const void *data, size_t size_bytes, Frame *ret);
+/* Where frames stand one after the other, as in a file: the size of the first. 0: there is no whole one. */
+size_t frame_size(const void *data, size_t size_bytes);
 /* The same of a field of fields. -EBADMSG. */
 int frame_field_fields(const FrameField *field, FrameFields *ret);
 /* The next field; false: there is none. */

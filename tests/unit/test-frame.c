@@ -165,17 +165,29 @@ static void test_malformed(void **state)
         free(bytes);
     }
 
+    /* One after the other. */
+    _cleanup_(buffer_release) Buffer two = {0};
+    frame_begin(&two, 1, 1, 1);
+    frame_put_text(&two, 1, "abc");
+    assert_int_equal(frame_end(&two), 0);
+    buffer_append(&two, "next", 4);
+    assert_int_equal(frame_size(two.data, two.size_bytes), 28);
+    assert_int_equal(frame_size(two.data, 27), 0);
+
     /* The header: cut at each byte, and each byte of its magic and size wrong. */
     _cleanup_(buffer_release) Buffer buffer = {0};
     Frame frame;
     frame_begin(&buffer, 1, 1, 1);
     assert_int_equal(frame_end(&buffer), 0);
-    for (size_t size = 0; size < 16; size++)
+    for (size_t size = 0; size < 16; size++) {
         assert_int_equal(frame_read(buffer.data, size, &frame), -EBADMSG);
+        assert_int_equal(frame_size(buffer.data, size), 0);
+    }
     for (size_t at = 0; at < 16; at++) {
         buffer.data[at] ^= 0x40;
         bool matters = at < 4 || at >= 12;
         assert_int_equal(frame_read(buffer.data, 16, &frame), matters ? -EBADMSG : 0);
+        assert_int_equal(frame_size(buffer.data, 16), matters ? 0 : 16);
         buffer.data[at] ^= 0x40;
     }
 }

@@ -195,6 +195,7 @@ class Keeper:
         self.path = self.folder / "keeper"
         self.log = self.folder / "log"
         self.clients = []
+        self.binary = BUILD / "hvsock-keeper"
         if start:
             self.start()
 
@@ -203,7 +204,7 @@ class Keeper:
         environment.update((name, value) for name, value in os.environ.items() if name.startswith(("ASAN_", "UBSAN_", "GCOV_")))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(BUILD / "hvsock-keeper"), "--runtime", str(self.folder), *self.arguments],
+                [str(self.binary), "--runtime", str(self.folder), *self.arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=environment, preexec_fn=self.before,
             )
         self.pid = self.process.pid
