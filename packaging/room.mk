@@ -9,10 +9,11 @@ MAN_PAGES := $(wildcard packaging/man/*.[1-8]) $(B)/packaging/man/hvsockd.yaml.5
 docs: $(MAN_PAGES)
 
 # ---- files that name where other files are ----
-MADE := $(B)/packaging/systemd/hvsockd.service $(B)/ctl/libhvsock/hvsock.pc
+UNITS := $(patsubst packaging/systemd/%.in,$(B)/packaging/systemd/%,$(wildcard packaging/systemd/*.service.in)) $(wildcard packaging/systemd/*.socket)
+MADE := $(filter $(B)/%,$(UNITS)) $(B)/ctl/libhvsock/hvsock.pc
 $(B)/%: %.in $(B)/built-with
 	@mkdir -p $(@D)
-	@sed 's|@PREFIX@|$(PREFIX)|; s|@SBINDIR@|$(SBINDIR)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
+	@sed 's|@PREFIX@|$(PREFIX)|; s|@SBINDIR@|$(SBINDIR)|; s|@LIBEXECDIR@|$(LIBEXECDIR)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
 
 # ---- install: FILE>DESTINATION, one a line; uninstall removes the same ----
 INSTALLED_PROGRAMS := $(B)/hvsockctl>$(BINDIR)/hvsockctl $(B)/hvsockd>$(SBINDIR)/hvsockd \
@@ -21,7 +22,7 @@ INSTALLED_PROGRAMS := $(B)/hvsockctl>$(BINDIR)/hvsockctl $(B)/hvsockd>$(SBINDIR)
 INSTALLED_FILES := $(B)/libhvsock.so.0>$(LIBDIR)/libhvsock.so.0 ctl/libhvsock/hvsock.h>$(INCLUDEDIR)/hvsock.h \
   $(B)/ctl/libhvsock/hvsock.pc>$(PKGCONFIGDIR)/hvsock.pc \
   $(foreach m,$(MAN_PAGES),$(m)>$(MANDIR)/man$(lastword $(subst ., ,$(m)))/$(notdir $(m))) \
-  $(B)/packaging/systemd/hvsockd.service>$(SYSTEMUNITDIR)/hvsockd.service packaging/systemd/hvsockd.socket>$(SYSTEMUNITDIR)/hvsockd.socket \
+  $(foreach u,$(UNITS),$(u)>$(SYSTEMUNITDIR)/$(notdir $(u))) \
   packaging/systemd/sysusers.conf>$(SYSUSERSDIR)/hvsockd.conf packaging/systemd/tmpfiles.conf>$(TMPFILESDIR)/hvsockd.conf \
   packaging/completion/hvsockctl.bash>$(BASHDIR)/hvsockctl packaging/completion/_hvsockctl>$(ZSHDIR)/_hvsockctl \
   packaging/completion/hvsockctl.fish>$(FISHDIR)/hvsockctl.fish README.md>$(DOCDIR)/README.md \

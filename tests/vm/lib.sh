@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # What the cases share. WORK is a fresh folder of the case.
 set -eu
-[ "${HVSOCK_GUEST-}" = 1 ] || {
-    echo "connects AF_VSOCK: only in a guest"
+[ "${HVSOCK_GUEST-}${HVSOCK_NAMESPACES-}" = 1 ] || {
+    echo "connects AF_VSOCK, or needs a systemd of its own: only in a guest, or in namespaces"
     exit 77
 }
 export HVSOCK_SOCKET=$WORK/run/io.hvsock.Registry
