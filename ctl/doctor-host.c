@@ -2,8 +2,8 @@
 /* hvsockctl doctor: what it sees of this host by itself: sockets, drivers, devices, other programs' listeners. vsock_diag
  * has no manual page: linux/vm_sockets_diag.h. */
 
+#include <dirent.h>
 #include <errno.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,52 +111,105 @@ void doctor_know_port(Doctor *doctor, uint32_t port)
     json_object_set_new(doctor->ports, key, json_true());
 }
 
-/* The process that holds a socket, of those that we may look at; 0: not known. */
-static pid_t process_of_socket(uint64_t inode)
-{
-    char pattern[] = "/proc/[0-9]*/fd/*", wanted[40], target[40];
-    glob_t found = {0};
-    pid_t pid = 0;
+/* One of a program that we know nothing of. */
+typedef struct Foreign {
+    uint64_t inode;
+    uint32_t port;
+    pid_t pid; /* who holds it, of those that we may look at; 0: not known */
+} Foreign;
 
-    snprintf(wanted, sizeof(wanted), "socket:[%llu]", (unsigned long long)inode);
-    if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
-        return 0;
-    for (size_t i = 0; i < found.gl_pathc && pid == 0; i++) {
-        ssize_t size = readlink(found.gl_pathv[i], target, sizeof(target) - 1);
-        target[size < 0 ? 0 : size] = '\0';
-        if (strcmp(target, wanted) == 0)
-            pid = (pid_t)strtol(found.gl_pathv[i] + strlen("/proc/"), NULL, 10);
-    }
-    globfree(&found);
-    return pid;
+typedef struct Foreigners {
+    Foreign *items;
+    size_t count;
+} Foreigners;
+
+static int compare_inodes(const void *a, const void *b)
+{
+    const Foreign *first = a, *second = b;
+
+    return (first->inode > second->inode) - (first->inode < second->inode);
 }
 
-static int doctor_on_socket(Doctor *doctor, const struct vsock_diag_msg *socket)
+static int compare_ports(const void *a, const void *b)
 {
-    char key[16], what[32], program[32] = "", whose[64] = "", path[40];
-    _cleanup_(freep) char *mend = NULL;
+    const Foreign *first = a, *second = b;
 
-    snprintf(key, sizeof(key), "%u", (unsigned)socket->vdiag_src_port);
-    if (socket->vdiag_state != STATE_LISTEN || json_object_get(doctor->ports, key))
-        return 0;
-    doctor_know_port(doctor, socket->vdiag_src_port); /* told once, whatever CIDs it is bound to */
-    pid_t pid = process_of_socket(socket->vdiag_ino);
-    if (pid > 0) {
-        snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    return (first->port > second->port) - (first->port < second->port);
+}
+
+static void foreigners_of_process(Foreigners *foreigners, pid_t pid)
+{
+    char path[40], target[40];
+    const struct dirent *entry;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *folder = opendir(path);
+    while (folder && (entry = readdir(folder))) {
+        unsigned long long inode;
+        ssize_t size = readlinkat(dirfd(folder), entry->d_name, target, sizeof(target) - 1);
+        target[size < 0 ? 0 : size] = '\0';
+        if (sscanf(target, "socket:[%llu]", &inode) != 1)
+            continue;
+        Foreign key = {.inode = inode};
+        Foreign *found = bsearch(&key, foreigners->items, foreigners->count, sizeof(key), compare_inodes);
+        if (found && found->pid == 0)
+            found->pid = pid;
+    }
+    if (folder)
+        closedir(folder);
+}
+
+/* One walk over all processes, however many sockets are asked for. */
+static void foreigners_find_processes(Foreigners *foreigners)
+{
+    const struct dirent *entry;
+
+    qsort(foreigners->items, foreigners->count, sizeof(*foreigners->items), compare_inodes);
+    DIR *processes = opendir("/proc");
+    while (processes && (entry = readdir(processes))) {
+        uint64_t pid;
+        if (text_to_number(entry->d_name, INT32_MAX, &pid))
+            foreigners_of_process(foreigners, (pid_t)pid);
+    }
+    if (processes)
+        closedir(processes);
+}
+
+static int doctor_on_foreign(Doctor *doctor, const Foreign *foreign)
+{
+    char what[32], program[32] = "", whose[64] = "", path[40], mend[64];
+
+    if (foreign->pid > 0) {
+        snprintf(path, sizeof(path), "/proc/%d/comm", (int)foreign->pid);
         FILE *comm = fopen(path, "re");
         if (comm && fgets(program, sizeof(program), comm))
             program[strcspn(program, "\n")] = '\0';
         if (comm)
             fclose(comm);
-        snprintf(whose, sizeof(whose), " by process %d (%s)", (int)pid, program);
+        snprintf(whose, sizeof(whose), " by process %d (%s)", (int)foreign->pid, program);
     }
-    snprintf(what, sizeof(what), "vsock://:%s", key);
-    if (asprintf(&mend, "hvsockctl register NAME --port %s", key) < 0)
-        return -ENOMEM;
+    snprintf(what, sizeof(what), "vsock://:%u", (unsigned)foreign->port);
+    snprintf(mend, sizeof(mend), "hvsockctl register NAME --port %u", (unsigned)foreign->port);
     return doctor_find(doctor, what, mend, "is listened on%s, and no service has that port", whose);
 }
 
-int doctor_look_for_others(Doctor *doctor)
+static int doctor_on_socket(Doctor *doctor, Foreigners *foreigners, const struct vsock_diag_msg *socket)
+{
+    char key[16];
+
+    snprintf(key, sizeof(key), "%u", (unsigned)socket->vdiag_src_port);
+    if (socket->vdiag_state != STATE_LISTEN || json_object_get(doctor->ports, key))
+        return 0;
+    doctor_know_port(doctor, socket->vdiag_src_port); /* told once, whatever CIDs it is bound to */
+    Foreign *items = reallocarray(foreigners->items, foreigners->count + 1, sizeof(*items));
+    if (!items)
+        return -ENOMEM;
+    foreigners->items = items;
+    items[foreigners->count++] = (Foreign){.inode = socket->vdiag_ino, .port = socket->vdiag_src_port};
+    return 0;
+}
+
+static int foreigners_find(Doctor *doctor, Foreigners *foreigners)
 {
     struct {
         struct nlmsghdr header;
@@ -183,9 +236,24 @@ int doctor_look_for_others(Doctor *doctor)
         for (struct nlmsghdr *one = &buffer.header; NLMSG_OK(one, left); one = NLMSG_NEXT(one, left)) {
             if (one->nlmsg_type != SOCK_DIAG_BY_FAMILY || one->nlmsg_len < NLMSG_LENGTH(sizeof(struct vsock_diag_msg)))
                 return 0; /* NLMSG_DONE, NLMSG_ERROR */
-            int r = doctor_on_socket(doctor, NLMSG_DATA(one));
+            int r = doctor_on_socket(doctor, foreigners, NLMSG_DATA(one));
             if (r != 0)
                 return r;
         }
     }
+}
+
+int doctor_look_for_others(Doctor *doctor)
+{
+    Foreigners foreigners = {0};
+    int r = foreigners_find(doctor, &foreigners);
+
+    if (r == 0 && foreigners.count > 0) {
+        foreigners_find_processes(&foreigners);
+        qsort(foreigners.items, foreigners.count, sizeof(*foreigners.items), compare_ports);
+    }
+    for (size_t i = 0; i < foreigners.count && r == 0; i++)
+        r = doctor_on_foreign(doctor, &foreigners.items[i]);
+    free(foreigners.items);
+    return r;
 }

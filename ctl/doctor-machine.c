@@ -30,7 +30,7 @@ static int doctor_look_for_stale(Doctor *doctor, const char *what, const char *h
         _cleanup_(freep) char *mend = NULL;
         if (json_object_get(doctor->paths, path) || doctor_look_at_socket(doctor, path) != PATH_STALE)
             continue;
-        r = asprintf(&mend, "rm %s", path) < 0
+        r = !(mend = doctor_mend("rm", path))
                 ? -ENOMEM
                 : doctor_find(doctor, what, mend, "%s is stale: nobody listens on it, and no service is for it", path);
     }
@@ -38,10 +38,31 @@ static int doctor_look_for_stale(Doctor *doctor, const char *what, const char *h
     return r;
 }
 
+/* Whoever may rename a folder on the way may put another in its place. */
+static int doctor_look_above(Doctor *doctor, const char *what, const char *folder)
+{
+    _cleanup_(freep) char *path = strdup(folder);
+    struct stat status;
+
+    if (!path)
+        return -ENOMEM;
+    for (char *slash; (slash = strrchr(path, '/')) && slash > path;) {
+        *slash = '\0';
+        if (slash[1] == '\0' || stat(path, &status) < 0 || !(status.st_mode & 0002) || status.st_mode & S_ISVTX)
+            continue;
+        _cleanup_(freep) char *mend = NULL;
+        if (!(mend = doctor_mend("chmod +t", path)))
+            return -ENOMEM;
+        return doctor_find(doctor, what, mend, "every user can put another folder in the place of %s: %s is to be written to by all (mode "
+                           "%04o)", folder, path, (unsigned)(status.st_mode & 07777));
+    }
+    return 0;
+}
+
 /* Who can write there can bind where a service is looked for, and connect as the machine. */
 static int doctor_look_at_folder(Doctor *doctor, const char *what, const json_t *context, const char *folder)
 {
-    _cleanup_(freep) char *mend = NULL;
+    _cleanup_(freep) char *mend = NULL, *command = NULL;
     const char *user = doctor_member(context, "user");
     struct stat status;
 
@@ -53,15 +74,21 @@ static int doctor_look_at_folder(Doctor *doctor, const char *what, const json_t 
                    : doctor_find(doctor, what, mend, "its folder %s is not there (any more)", folder);
     }
     if (status.st_mode & 0002)
-        return asprintf(&mend, "chmod o-w %s", folder) < 0
+        return !(mend = doctor_mend("chmod o-w", folder))
                    ? -ENOMEM
                    : doctor_find(doctor, what, mend,
                                  "every user can write to its folder %s (mode %04o), bind there and connect as this machine",
                                  folder, (unsigned)(status.st_mode & 07777));
+    size_t before = doctor->count;
+    int r = doctor_look_above(doctor, what, folder);
+    if (r < 0 || doctor->count > before)
+        return r;
     uid_t uid;
     if (!user[0] || status.st_uid == 0 || user_find(user, &uid, NULL) < 0 || status.st_uid == uid)
         return 0;
-    return asprintf(&mend, "chown %s %s", user, folder) < 0
+    if (asprintf(&command, "chown %s", user) < 0)
+        return -ENOMEM;
+    return !(mend = doctor_mend(command, folder))
                ? -ENOMEM
                : doctor_find(doctor, what, mend, "its folder %s belongs to uid %u, and not to %s, the machine's user",
                              folder, (unsigned)status.st_uid, user);
@@ -75,6 +102,9 @@ int doctor_on_machine(const char *json, size_t size_bytes, void *userdata)
     const char *hybrid = doctor_member(context, "hybrid"), *hyperkit = doctor_member(context, "hyperkit");
     _cleanup_(freep) char *what = NULL, *folder = NULL;
     int r = asprintf(&what, "machine %s", doctor_member(context, "name")) < 0 ? -ENOMEM : 0;
+
+    if (r >= 0)
+        r = doctor_look_at_owner(doctor, what, "machine remove", context, machine);
 
     doctor->has_cids |= json_object_get(context, "cid") != NULL;
     if (r >= 0 && hybrid[0]) {

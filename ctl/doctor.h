@@ -16,6 +16,7 @@ typedef struct Doctor {
     json_t *draining; /* addresses that were told of as draining, by their services */
     json_t *served;   /* paths that somebody listens on; NULL: not looked yet */
     json_t *ports;    /* of AF_VSOCK that services have */
+    bool sees_processes; /* the daemon's own, so that one that it names and that is not there is gone */
     bool uses_vsock;
     bool has_cids; /* some machine is known by a CID */
 } Doctor;
@@ -29,8 +30,12 @@ typedef enum PathState {
 
 /* One finding. mend: a command, or NULL where there is none. */
 int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *why_format, ...) _printf_(4, 5);
+/* A command and a path, as a shell takes it. NULL: no memory. */
+char *doctor_mend(const char *command, const char *path);
 /* A text of an object; "" where there is none. */
 const char *doctor_member(const json_t *object, const char *key);
+/* A record that should have ended with a process (runtime's ephemeralProcessId); removes: hvsockctl's words for that. */
+int doctor_look_at_owner(Doctor *doctor, const char *what, const char *removes, const json_t *context, const json_t *runtime);
 void doctor_know_port(Doctor *doctor, uint32_t port);
 
 /* ---- doctor-host.c: looks at this host that only this program takes ---- */

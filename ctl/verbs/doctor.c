@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "config/export.h"
 #include "ctl/ctl.h"
 #include "ctl/doctor.h"
 #include "schema/base/text.h"
@@ -25,6 +27,9 @@ int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *
     if (r < 0)
         return r;
     doctor->count++;
+    /* Names of files are any bytes. */
+    for (size_t bad; !text_is_utf8(text, strlen(text), &bad);)
+        text[bad] = '?';
     if (doctor->ctl->output.json) {
         json_t *finding = json_pack("{s:s,s:s,s:s*}", "what", what, "why", text, "mend", mend);
         line = finding ? json_dumps(finding, JSON_COMPACT) : NULL;
@@ -40,11 +45,45 @@ int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *
     return 0;
 }
 
+/* Whoever copies it into a shell gets this path, whatever a machine's user called its files. */
+char *doctor_mend(const char *command, const char *path)
+{
+    bool plain = text_is_utf8(path, strlen(path), NULL) && text_is_printable(path);
+    Buffer text = {0};
+    char *mend;
+
+    buffer_printf(&text, "%s ", command);
+    if (plain) {
+        export_shell_word(&text, path);
+    } else {
+        buffer_append_text(&text, "$'");
+        for (const char *c = path; *c; c++)
+            if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e || *c == '\'' || *c == '\\')
+                buffer_printf(&text, "\\x%02x", (unsigned char)*c);
+            else
+                buffer_append_char(&text, *c);
+        buffer_append_char(&text, '\'');
+    }
+    return buffer_take(&text, &mend, NULL) < 0 ? NULL : mend;
+}
+
 const char *doctor_member(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
 
     return text ? text : "";
+}
+
+int doctor_look_at_owner(Doctor *doctor, const char *what, const char *removes, const json_t *context, const json_t *runtime)
+{
+    json_int_t pid = json_integer_value(json_object_get(runtime, "ephemeralProcessId"));
+    _cleanup_(freep) char *mend = NULL;
+
+    if (pid <= 0 || !doctor->sees_processes || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+        return 0;
+    if (asprintf(&mend, "hvsockctl %s %s", removes, doctor_member(context, "name")) < 0)
+        return -ENOMEM;
+    return doctor_find(doctor, what, mend, "it was to end with process %lld, which is gone", (long long)pid);
 }
 
 /* ---- listeners ---- */
@@ -60,15 +99,15 @@ static int doctor_look_at_path(Doctor *doctor, const char *what, const json_t *l
     char *slash = strrchr(path, '/');
     folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
     if (folder && access(folder, F_OK) < 0 && errno == ENOENT) {
-        if (asprintf(&mend, "mkdir -p %s", folder) < 0)
+        if (!(mend = doctor_mend("mkdir -p", folder)))
             return -ENOMEM;
         return doctor_find(doctor, what, mend, "%s is %s: the folder %s is not there", doctor_member(listener, "address"),
                            doctor_member(listener, "state"), folder);
     }
     PathState state = doctor_look_at_socket(doctor, path);
-    if (state == PATH_STALE && asprintf(&mend, "rm %s", path) < 0)
+    if (state == PATH_STALE && !(mend = doctor_mend("rm", path)))
         return -ENOMEM;
-    if (state == PATH_SERVED && asprintf(&mend, "ss -xlp src %s", path) < 0)
+    if (state == PATH_SERVED && !(mend = doctor_mend("ss -xlp src", path)))
         return -ENOMEM;
     return doctor_find(doctor, what, mend, "%s is %s: %s%s", doctor_member(listener, "address"), doctor_member(listener, "state"),
                        reason,
@@ -140,7 +179,7 @@ static int doctor_on_service(const char *json, size_t size_bytes, void *userdata
     const json_t *runtime = json_object_get(service, "runtime"), *listeners = json_object_get(runtime, "listeners");
     const char *name = doctor_member(json_object_get(service, "context"), "name"), *state = doctor_member(runtime, "state");
     size_t before = doctor->count;
-    int r = 0;
+    int r = doctor_look_at_owner(doctor, name, "unregister", json_object_get(service, "context"), runtime);
 
     for (size_t i = 0; i < json_array_size(listeners) && r >= 0; i++)
         r = doctor_look_at_listener(doctor, name, json_array_get(listeners, i));
@@ -162,7 +201,10 @@ static int doctor_look_at_status(Doctor *doctor, const char *reply)
 {
     json_t *status = json_loads(reply, 0, NULL);
     const json_t *errors = json_object_get(status, "errors");
+    json_int_t pid = json_integer_value(json_object_get(status, "processId"));
     int r = 0;
+
+    doctor->sees_processes = pid > 0 && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
 
     for (size_t i = 0; i < json_array_size(errors) && r >= 0; i++)
         r = doctor_find(doctor, "hvsockd",
@@ -266,8 +308,8 @@ const Verb verb_doctor = {
     .synopsis = "",
     .help = "Say what is not as it should be, and the command that mends it",
     .description = "Services that do not listen and why, listeners that are draining and who holds them, stale "
-                   "sockets, machines whose folder is gone or is others' to write, a /dev/vhost-vsock that everybody can "
-                   "open, files that did not load, a transport that is not loaded, a daemon that does not answer; of "
+                   "sockets, records whose process is gone, machines whose folder is gone or is others' to write, a "
+                   "/dev/vhost-vsock that everybody can open, files that did not load, a transport that is not loaded, a daemon that does not answer; of "
                    "the host's own daemon also AF_VSOCK listeners of other programs. Exits 0 where all is well, 1 where something is "
                    "not, 4 where no daemon "
                    "answers. With --json an array of findings: what, why, mend.",

@@ -175,6 +175,41 @@ class Model(Case):
         self.assertEqual(client.call("Status")["leases"], SERVICES)
         server.kill()
 
+    def test_ranges(self):
+        """Ranges that overlap, touch, lie in each other or are there twice; those that run backwards are none."""
+        self.d = self.daemon()
+        client = self.client(self.d)
+        for rule in ("9-3", "5-4", "3-", "-3", "3-5-7", "3 - 5", "03-5", "3-4294967295", "any"):
+            for side in ("allow", "deny"):
+                service = {"name": "a", "listen": ["machine:*"], "port": 1, "peers": {side: ["42", rule]}}
+                error = client.refused("Register", service=service)
+                self.assertEqual((error.short, error.parameters["field"]), ("InvalidField", f"peers.{side}[1]"), rule)
+                self.assertIn(rule, error.parameters["reason"])
+        self.machines = {f"m{cid}": {"name": f"m{cid}", "cid": cid, "hybrid": f"{self.d.folder}/m{cid}/v"} for cid in range(3, 40)}
+        for name in self.machines:
+            (self.d.folder / name).mkdir()
+        client.call("Apply", services=[], machines=list(self.machines.values()))
+        self.defaults = {}
+        lists = [
+            ["10-20", "15-25"], ["15-25", "10-20"], ["10-20", "21-30"], ["10-30", "15-16"], ["15-16", "10-30"], ["12", "12", "10-20"],
+            ["10-20", "10-20"], ["20-20", "19-21", "3"], ["3-3", "39-4294967294"], ["0-4294967294"], ["30", "20", "10", "9-11"],
+        ]  # fmt: skip
+        pairs = [(allow, deny) for allow in lists for deny in [[], *lists[::3]]]
+        services = [
+            {"name": f"s{i}", "port": 1000 + i, "listen": ["machine:*"], "peers": {"allow": allow, "deny": deny}}
+            for i, (allow, deny) in enumerate(pairs)
+        ]
+        client.call("Apply", services=services)
+        server = self.serve([service["name"] for service in services])
+        counts, tries = {True: 0, False: 0}, []
+        for service in services:
+            for machine in self.machines.values():
+                peer = {"machine": machine["name"], "cid": machine["cid"], "uid": os.getuid()}
+                tries.append((service, peer, f"{machine['hybrid']}_{service['port']}"))
+        self.tell(tries, [answer(socket.AF_UNIX, path) for _, _, path in tries], counts)
+        self.assertGreater(min(counts.values()), 200)
+        server.kill()
+
     def test_over_vsock(self):
         """In the guest: peers over loopback have the CID 1, and are no machine."""
         if not GUEST:

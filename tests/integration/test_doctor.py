@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""hvsockctl doctor: what it finds is there, the command that it names mends it, and then it finds it no more."""
+
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import threading
+
+from hv.case import BUILD, GUEST, Case, wait_for
+
+# In mounts of its own: prepares them by a line of sh, and becomes the rest.
+PRIVATE = ["unshare", "--mount", "--propagation", "private", "sh", "-ec"]
+
+
+class Doctor(Case):
+    def setUp(self):
+        super().setUp()
+        self.d = self.daemon()
+        self.c = self.client(self.d)
+
+    def doctor(self, *before, **environment):
+        """What it finds; by its exit status it says whether there is anything."""
+        command = [*before, str(BUILD / "hvsockctl"), "doctor", "--json"]
+        done = subprocess.run(command, env=self.d.ctl_environment(**environment), capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.stderr, "")
+        found = [one for one in json.loads(done.stdout) if one["what"] != "vsock"]  # this host's transport
+        if done.stdout != "[]\n":
+            self.assertEqual(done.returncode, 1)
+        else:
+            self.assertEqual(done.returncode, 0)
+        return found
+
+    def mends(self, what, why, *before):
+        """It finds this alone; what it says to mend it is run, and then it finds nothing."""
+        (found,) = self.doctor(*before)
+        self.assertEqual(found["what"], what)
+        self.assertIn(why, found["why"])
+        self.run_mend(found["mend"])
+        wait_for(lambda: not self.doctor(*before), 10, lambda: f"{found['mend']} mends it: {self.doctor(*before)}")
+        return found["mend"]
+
+    def run_mend(self, mend):
+        environment = self.d.ctl_environment()
+        environment["PATH"] = f"{BUILD}:{environment['PATH']}"
+        subprocess.run(["sh", "-ec", mend], env=environment, check=True, stdout=subprocess.DEVNULL, timeout=30)
+
+    def machine(self, **fields):
+        folder = self.d.folder / "vm"
+        folder.mkdir(exist_ok=True)
+        self.c.call("AddMachine", machine={"name": "web1", "hybrid": str(folder / "v.sock"), **fields})
+        return folder
+
+    def test_healthy(self):
+        self.machine()
+        self.c.call("Register", service={"name": "a", "port": 99, "listen": ["machine:*"]})
+        self.assertEqual(self.doctor(), [])
+        done = self.d.ctl("doctor")
+        self.assertEqual((done.stdout, done.returncode), ("all is well\n", 0))
+
+    # ---- rights that make rules useless ----
+
+    def vhost(self, mode):
+        """This host, with a /dev/vhost-vsock of that mode."""
+        made = f"mount -t tmpfs -o mode=755 dev /dev; touch /dev/null /dev/vhost-vsock; chmod {mode} /dev/vhost-vsock; "
+        return [*PRIVATE, made + 'exec "$0" "$@"']
+
+    def test_vhost_vsock(self):
+        if os.geteuid() != 0:
+            self.skipTest("mounts: needs root")
+        # Nothing depends on CIDs yet.
+        self.assertEqual(self.doctor(*self.vhost("0666")), [])
+        self.c.call("AddMachine", machine={"name": "web1", "cid": 42})
+        for mode in ("0666", "0602"):
+            (found,) = self.doctor(*self.vhost(mode))
+            self.assertEqual((found["what"], found["mend"]), ("/dev/vhost-vsock", "chmod o-rw /dev/vhost-vsock"))
+            self.assertIn(f"every user can open it (mode {mode}), take any CID that is free and be that machine", found["why"])
+        mended = self.vhost("0666")
+        mended[-1] = mended[-1].replace("exec", "chmod o-rw /dev/vhost-vsock; exec")
+        self.assertEqual(self.doctor(*mended), [])
+        self.assertEqual(self.doctor(*self.vhost("0660")), [])
+
+    def test_folder_of_a_machine(self):
+        folder = self.machine()
+        folder.chmod(0o777)
+        mend = self.mends("machine web1", f"every user can write to its folder {folder} (mode 0777)")
+        self.assertEqual(mend, f"chmod o-w {folder}")
+        self.assertEqual(folder.stat().st_mode & 0o777, 0o775)
+        # Nor is one safe in a folder where everybody renames.
+        self.c.call("RemoveMachine", name="web1")
+        above = self.d.folder / "above"
+        (above / "vm").mkdir(parents=True)
+        above.chmod(0o777)
+        self.c.call("AddMachine", machine={"name": "web2", "hybrid": f"{above}/vm/v.sock"})
+        self.mends("machine web2", f"every user can put another folder in the place of {above}/vm: {above} is to be written to by all")
+        self.assertEqual(above.stat().st_mode & 0o7777, 0o1777)
+
+    def test_folder_of_another_user(self):
+        if os.geteuid() != 0:
+            self.skipTest("makes folders of others: needs root")
+        folder = self.machine(user="12345")
+        os.chown(folder, 12346, 0)
+        self.mends("machine web1", f"its folder {folder} belongs to uid 12346, and not to 12345, the machine's user")
+        self.assertEqual(folder.stat().st_uid, 12345)
+
+    # ---- stale ----
+
+    def test_folder_is_gone(self):
+        shutil.rmtree(self.machine())
+        self.mends("machine web1", f"its folder {self.d.folder}/vm is not there (any more)")
+        self.assertEqual(self.c.list("ListMachines", "machine"), [])
+
+    def test_stale_path(self):
+        path = self.machine() / "v.sock_99"
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(path))
+        self.mends("machine web1", f"{path} is stale: nobody listens on it, and no service is for it")
+        self.assertFalse(path.exists())
+
+    def test_stale_path_with_a_nasty_name(self):
+        """A machine's user chooses the names there; who runs the command that is shown removes that file, and nothing else."""
+        for name in ("v.sock_; touch hurt", "v.sock_'$(touch hurt)'", "v.sock_\x1b[2J\n\\'x", b"v.sock_\xff\xfe'"):
+            path = os.path.join(os.fsencode(self.machine()), os.fsencode(name))
+            with socket.socket(socket.AF_UNIX) as left:
+                left.bind(path)
+            text = self.d.ctl("doctor", expect=1).stdout
+            self.assertFalse(any(ord(c) < 0x20 and c != "\n" for c in text), text)
+            (found,) = self.doctor()
+            subprocess.run(["bash", "-ec", found["mend"]], cwd=self.d.folder, check=True)
+            self.assertFalse(os.path.lexists(path))
+            self.assertFalse((self.d.folder / "hurt").exists())
+            self.assertEqual(self.doctor(), [])
+
+    def test_folder_that_a_service_waits_for(self):
+        path = self.d.folder / "not/there"
+        self.c.call("Register", service={"name": "a", "listen": [f"unix://{path}/a.sock"]})
+        self.mends("a", f"unix://{path}/a.sock is waiting: the folder {path} is not there")
+
+    def test_owner_is_gone(self):
+        """hvsockd ends such records itself; one that did not would be told. So a stand-in answers here."""
+        with subprocess.Popen(["true"]) as process:
+            process.wait()
+        runtime = {"state": "registered", "origin": "user:0", "registeredAt": "", "listeners": [], "leases": []}
+        service = {"context": {"name": "a"}, "runtime": {**runtime, "ephemeralProcessId": process.pid}}
+        alive = {"context": {"name": "b"}, "runtime": {**runtime, "ephemeralProcessId": os.getpid()}}
+        machine = {"context": {"name": "web1"}, "origin": "user:0", "registeredAt": "", "ephemeralProcessId": process.pid}
+        status = {"version": "1", "processId": os.getpid(), "startedAt": "", "services": 2, "machines": 1, "listeners": 0}
+        status |= {"leases": 0, "errors": [], "draining": [], "configuration": []}
+        replies = {"Status": [status], "List": [{"service": service}, {"service": alive}], "ListMachines": [{"machine": machine}]}
+        path = str(self.d.folder / "stand-in")
+        self.stand_in(path, replies)
+        why = f"it was to end with process {process.pid}, which is gone"
+        wanted = [
+            {"what": "a", "why": why, "mend": "hvsockctl unregister a"},
+            {"what": "machine web1", "why": why, "mend": "hvsockctl machine remove web1"},
+        ]
+        self.assertEqual(self.doctor(HVSOCK_SOCKET=path), wanted)
+        # From where hvsockd's own process is not to be seen, others' absence says nothing.
+        status["processId"] = process.pid
+        self.assertEqual(self.doctor(HVSOCK_SOCKET=path), [])
+
+    def stand_in(self, path, replies):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen()
+
+        def serve():
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                with client:
+                    rest = b""
+                    while data := client.recv(65536):
+                        *calls, rest = (rest + data).split(b"\0")
+                        for call in calls:
+                            items = replies[json.loads(call)["method"].rsplit(".", 1)[1]]
+                            for i, item in enumerate(items):
+                                reply = {"parameters": item, **({"continues": True} if i + 1 < len(items) else {})}
+                                client.sendall(json.dumps(reply).encode() + b"\0")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+
+        def end():
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+            thread.join(5)
+            pathlib.Path(path).unlink()
+
+        self.things.callback(end)
+
+    # ---- collisions ----
+
+    HOLDER = """
+import socket, sys, time
+listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+listener.bind((socket.VMADDR_CID_ANY, int(sys.argv[1])))
+listener.listen()
+print(flush=True)
+time.sleep(1000)
+"""
+
+    def holder(self, port):
+        process = self.python(self.HOLDER, port, stdout=subprocess.PIPE)
+        process.stdout.readline()
+        threading.Thread(target=process.wait, daemon=True).start()  # else its socket stays with what is left of it
+        return process
+
+    def test_port_of_another_program(self):
+        port = self.d.port()
+        other = self.holder(port)
+        self.c.call("Register", service={"name": "a", "port": port})
+        (found,) = self.doctor()
+        self.assertEqual(found["what"], "a")
+        self.assertIn(f"vsock://:{port} is waiting: port {port} is held by", found["why"])
+        if GUEST:  # where the kernel says by which socket
+            self.assertIn(f"{other.pid} (python3", found["why"])
+            self.assertEqual(found["mend"], f"kill {other.pid}")
+        other.kill()
+        wait_for(lambda: not self.doctor(), 10)
+
+    def test_draining(self):
+        port = self.d.port()
+        self.c.call("Register", service={"name": "a", "port": port})
+        code = (
+            "import sys, time\nfrom hv.varlink import Varlink\nclient = Varlink(sys.argv[1])\n"
+            "client.call_fds('Acquire', names=['a'])\nprint(flush=True)\ntime.sleep(1000)"
+        )
+        other = self.python(code, self.d.socket, stdout=subprocess.PIPE)
+        other.stdout.readline()
+        threading.Thread(target=other.wait, daemon=True).start()
+        self.c.call("SetEnabled", name="a", enabled=False)
+        self.assertEqual(self.mends("a", f"vsock://:{port} is draining: a process still holds"), f"kill {other.pid}")
+
+    def test_path_of_another_program(self):
+        path = self.d.folder / "other.sock"
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(path))
+            other.listen()
+            self.c.call("Register", service={"name": "a", "listen": [f"unix://{path}"]})
+            (found,) = self.doctor()
+            self.assertIn(f"unix://{path} is waiting", found["why"])
+            self.assertIn(str(os.getpid()), found["why"] + found["mend"])
+        wait_for(lambda: not self.doctor(), 10)
+
+    def test_listeners_of_other_programs(self):
+        """Asked of the host's own daemon; where the kernel has vsock_diag."""
+        if not GUEST:
+            self.skipTest("needs vsock_diag and the host's own runtime folder: runs in the guest of tests/vm alone")
+        subprocess.run(["modprobe", "vsock_diag"], check=True)
+        port, ours = self.d.port(), self.d.port()
+        self.c.call("Register", service={"name": "ours", "port": ours})
+        other = self.holder(port)
+        system = [*PRIVATE, f'mkdir -p /run/hvsockd; mount --bind {self.d.runtime} /run/hvsockd; unset HVSOCK_SOCKET; exec "$0" "$@"']
+        found = [one for one in self.doctor(*system) if one["what"].startswith("vsock://")]
+        wanted = {
+            "what": f"vsock://:{port}",
+            "why": f"is listened on by process {other.pid} (python3), and no service has that port",
+            "mend": f"hvsockctl register NAME --port {port}",
+        }
+        self.assertIn(wanted, found)
+        self.assertNotIn(f"vsock://:{ours}", [one["what"] for one in found])
+        # Not of a daemon in folders of its own: what others do is not its to say.
+        self.assertEqual(self.doctor(), [])
+        self.run_mend(wanted["mend"].replace("NAME", "theirs"))
+        self.assertNotIn(wanted["what"], [one["what"] for one in self.doctor(*system)])
