@@ -1,4 +1,4 @@
-# ---- clients: what is installed, used by programs of other kinds: C by pkg-config, Python and Go without us, qemu-ga, varlink-go ----
+# ---- clients: what is installed, used by programs of other kinds: C by pkg-config, Python and Go without us, qemu-ga, varlink-go, podman ----
 CLIENTS := .build/clients/$(MODE)
 check-clients: all
 	@rm -rf $(CLIENTS)
