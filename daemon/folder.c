@@ -46,6 +46,9 @@ static int lock_owner(int fd)
     return found;
 }
 
+#define FOLDER_TRIES 20
+#define FOLDER_TRY_US 20000
+
 int folder_take(const char *path, mode_t mode)
 {
     int r = folder_make(path, mode);
@@ -57,7 +60,10 @@ int folder_take(const char *path, mode_t mode)
         log_error("%s: %s; hvsockd needs this folder, or another given with --runtime", path, strerror(-r));
         return r;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    /* One that was killed in the moment in which it started its keeper has it until that executes. */
+    for (int tries = 0; (r = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK && tries < FOLDER_TRIES; tries++)
+        usleep(FOLDER_TRY_US);
+    if (r == 0)
         return 0; /* fd is kept open on purpose */
     r = -errno;
     int pid = r == -EWOULDBLOCK ? lock_owner(fd) : 0;

@@ -27,6 +27,8 @@ enum { EXIT_DONE = 0, EXIT_CANNOT = 1, EXIT_USAGE = 2 };
 #define STATE_PATH "/var/lib/hvsockd"
 #define RUNTIME_PATH "/run/hvsockd"
 #define STATUS_DELAY_US (200 * 1000)
+#define LISTEN_TRIES 20
+#define LISTEN_TRY_US 20000
 
 static const char *arg_config; /* NULL: the system's folders */
 static const char *arg_state;
@@ -407,6 +409,11 @@ static int daemon_open(Daemon *daemon)
     if (r < 0)
         return r;
     r = server_listen(daemon->server);
+    /* As with the folder's lock: whoever was killed a moment ago may have it still. */
+    for (int tries = 0; r == -EADDRINUSE && tries < LISTEN_TRIES; tries++) {
+        usleep(LISTEN_TRY_US);
+        r = server_listen(daemon->server);
+    }
     if (r == -EADDRINUSE)
         log_error("%s/" SERVER_INTERFACE ": another program serves this path, or it is no socket; end that program, or "
                   "choose another folder with --runtime", arg_runtime);

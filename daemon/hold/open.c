@@ -18,8 +18,10 @@
 
 #include "daemon/hold/internal.h"
 #include "daemon/log.h"
+#include "schema/base/process.h"
 
 #define HELLO_TIMEOUT_MS 2000
+#define KEEPER_PROCESS_NAME "hvsock-keeper" /* /proc/PID/comm */
 #define RETRY_FIRST_US 20000
 #define RETRY_MAX_US 500000
 #define RETRY_MISSING_US 5000000 /* it is not installed */
@@ -129,7 +131,7 @@ static int keeper_address(const Hold *hold, int folder_fd, struct sockaddr_un *r
     return 0;
 }
 
-static int connect_to(Hold *hold, const struct sockaddr_un *address)
+static int connect_to(Hold *hold, const struct sockaddr_un *address, pid_t *ret_listener)
 {
     struct ucred credentials;
     socklen_t size_bytes = sizeof(credentials);
@@ -147,6 +149,7 @@ static int connect_to(Hold *hold, const struct sockaddr_un *address)
     }
     hold->fd = TAKE_FD(fd);
     hold->pid = 0;
+    *ret_listener = credentials.pid;
     return 0;
 }
 
@@ -220,14 +223,22 @@ static int hello_receive(Hold *hold, uint64_t until_us)
     return r;
 }
 
-/* It has our socket, and does not answer: stopped, or it hangs. What it holds can only be had anew. */
-static void end_hung(Hold *hold)
+/* It has our socket, and does not answer: stopped, or it hangs. What it holds can only be had anew. Another hvsockd may have
+ * started it: then the socket tells who listens there. */
+static void end_hung(Hold *hold, pid_t listener)
 {
-    log_error("hvsock-keeper does not answer; it is ended, and everything is made anew");
-    if (hold->child_pidfd < 0)
-        return; /* somebody else's */
-    struct pollfd ended = {.fd = hold->child_pidfd, .events = POLLIN};
-    syscall(SYS_pidfd_send_signal, hold->child_pidfd, SIGKILL, NULL, 0);
+    char name[PROCESS_NAME_SIZE_BYTES];
+    _cleanup_(fd_closep) int pidfd = hold->child_pidfd >= 0 ? fd_duplicate(hold->child_pidfd)
+                                     : listener > 1         ? (int)syscall(SYS_pidfd_open, listener, 0)
+                                                            : -1;
+
+    if (!hold->program || pidfd < 0 || !process_name(listener, name, sizeof(name)) || strcmp(name, KEEPER_PROCESS_NAME) != 0) {
+        log_error("hvsock-keeper does not answer");
+        return;
+    }
+    log_error("hvsock-keeper (process %d) does not answer; it is ended, and everything is made anew", (int)listener);
+    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
     poll(&ended, 1, END_OF_HUNG_MS);
 }
 
@@ -235,14 +246,15 @@ static void end_hung(Hold *hold)
 
 static int open_there(Hold *hold, const struct sockaddr_un *address)
 {
-    int r = connect_to(hold, address);
+    pid_t listener = 0;
+    int r = connect_to(hold, address, &listener);
 
     if (r == 0)
         r = hello_send(hold);
     if (r == 0)
         r = hello_receive(hold, hold_now_us() + HELLO_TIMEOUT_MS * 1000u);
     if (r == -ETIMEDOUT)
-        end_hung(hold);
+        end_hung(hold, listener);
     if (r < 0)
         hold->fd = fd_close(hold->fd);
     return r;
@@ -261,7 +273,8 @@ static int start_new(Hold *hold, const struct sockaddr_un *address)
         unlink(address->sun_path);
         return r;
     }
-    r = connect_to(hold, address);
+    pid_t listener;
+    r = connect_to(hold, address, &listener);
     if (r == 0)
         r = hello_send(hold);
     return r;

@@ -218,6 +218,7 @@ int manager_start(Manager *manager)
     if (r > 0)
         manager_run_plan(manager);
     manager_adopt_end(manager);
+    manager_serve_rebuilt(manager);
     manager->booting = false;
     manager_sweep_metrics(manager);
     /* What was taken back is watched from now on. */

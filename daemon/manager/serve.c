@@ -328,10 +328,12 @@ void manager_serve_rebuilt(Manager *manager)
     for (serving = RB_MIN(Servings, &manager->serve->servings); serving; serving = next) {
         next = RB_NEXT(Servings, &manager->serve->servings, serving);
         activate_look_again(serving);
-        if (registry_find_service(&manager->registry, serving->name))
+        if (registry_find_service(&manager->registry, serving->name)) {
+            serving_flush(serving);
             serving_update(serving);
-        else
+        } else {
             manager_serve_forget(manager, serving->name);
+        }
     }
     for (Service *service = registry_next_service(&manager->registry, NULL); service;
          service = registry_service_after(service))
