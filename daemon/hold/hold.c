@@ -93,7 +93,8 @@ void hold_drop(Hold *hold)
     hold->pid = 0;
     buffer_clear(&hold->gathered);
     hold->gathered_fd_count = 0;
-    hold_start_looking(hold, 0);
+    hold->expected = false;
+    hold_start_looking(hold, hold->retry_us);
 }
 
 /* ---- sending ---- */
@@ -338,6 +339,8 @@ static int hold_on_io(sd_event_source *source, int fd, uint32_t revents, void *u
             break;
         hold_tell(hold, &frame, &fds);
     }
+    if (hold->expected && hold->pid > 0)
+        hold_is_back(hold);
     return 0;
 }
 
@@ -536,7 +539,9 @@ int hold_end(Hold *hold, int timeout_ms)
     while (r == 0)
         if ((r = hold_receive(hold, until_us, &frame, &fds)) == 0)
             fd_list_clear(&fds);
-    /* Nobody is looked for any more. */
+    /* Nobody is looked for any more; one that could not run has left its path. */
     hold->timer = sd_event_source_disable_unref(hold->timer);
+    if (r == -ENOTCONN)
+        hold_remove_path(hold);
     return r == -ENOTCONN ? 0 : r;
 }

@@ -35,6 +35,7 @@ struct Hold {
     sd_event_source *timer; /* looks for another */
     uint64_t retry_us;
     bool lost; /* on_lost was called, and on_back not yet */
+    bool expected; /* a new one was started, and has not said HELLO */
 
     int child_pidfd; /* of one that we started; -1 */
     sd_event_source *child_source;
@@ -62,5 +63,9 @@ int hold_watch(Hold *hold);
 
 /* open.c */
 void hold_read_hello(Hold *hold, const Frame *frame);
+/* Where nobody listens there, and we had made it. */
+void hold_remove_path(Hold *hold);
+/* Everything is to be put again. */
+void hold_is_back(Hold *hold);
 int hold_start_looking(Hold *hold, uint64_t in_us);
 void hold_release_child(Hold *hold);

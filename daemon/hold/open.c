@@ -197,6 +197,7 @@ void hold_read_hello(Hold *hold, const Frame *frame)
                 hold->uid = (uid_t)number;
             break;
         case KEEPER_TAG_INSTANCE:
+            hold->retry_us = 0;
             if (field.size_bytes == sizeof(hold->instance)) {
                 hold->is_other = !hold->has_instance || memcmp(hold->instance, field.data, sizeof(hold->instance)) != 0;
                 memcpy(hold->instance, field.data, sizeof(hold->instance));
@@ -312,6 +313,7 @@ static void look_later(Hold *hold, int error)
     hold_start_looking(hold, hold->retry_us);
 }
 
+/* One that ends before it has said anything will do so again: each is waited for a little longer. */
 static int on_timer(sd_event_source *source, uint64_t time_us, void *userdata)
 {
     Hold *hold = userdata;
@@ -326,17 +328,37 @@ static int on_timer(sd_event_source *source, uint64_t time_us, void *userdata)
         hold->lost = true;
         hold->observer.on_lost(hold->observer.userdata);
     }
-    if (r >= 0)
-        r = hold_watch(hold);
-    if (r < 0) {
+    int watched = r >= 0 ? hold_watch(hold) : r;
+    if (watched < 0) {
         hold->fd = fd_close(hold->fd);
-        look_later(hold, r);
+        look_later(hold, watched);
         return 0;
     }
-    hold->lost = false;
+    hold->expected = r == 1 && hold->pid == 0;
+    if (!hold->expected)
+        hold_is_back(hold);
+    return 0;
+}
+
+void hold_is_back(Hold *hold)
+{
+    hold->expected = hold->lost = false;
     hold->retry_us = 0;
     hold->observer.on_back(hold->observer.userdata);
-    return 0;
+}
+
+void hold_remove_path(Hold *hold)
+{
+    struct sockaddr_un address;
+    pid_t listener;
+    _cleanup_(fd_closep) int folder_fd = open(hold->runtime_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (!hold->program || folder_fd < 0)
+        return;
+    keeper_address(hold, folder_fd, &address);
+    if (connect_to(hold, &address, &listener) == -ECONNREFUSED)
+        unlink(address.sun_path);
+    hold->fd = fd_close(hold->fd);
 }
 
 int hold_start_looking(Hold *hold, uint64_t in_us)
@@ -359,5 +381,6 @@ int hold_open(Hold *hold, bool *ret_fresh)
     }
     /* One that was there may hold much; who it is we have not known before. */
     *ret_fresh = r == 1 && hold->pid == 0;
+    hold->retry_us = RETRY_FIRST_US;
     return 0;
 }

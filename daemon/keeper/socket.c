@@ -99,6 +99,9 @@ static int adopt(Keeper *keeper, int fd)
     if (copy < 0)
         return copy;
     fd_close(fd);
+    /* Its credentials are who called this last: a client can tell who we are. */
+    if (listen(copy, BACKLOG) < 0)
+        return -errno;
     keeper->listener_fd = copy;
     return stat(keeper->path, &keeper->path_status) < 0 ? -errno : 0;
 }

@@ -235,7 +235,7 @@ void manager_stop(Manager *manager)
         for (Listener *listener = service->listeners; listener; listener = listener->next)
             if (listener->fd >= 0)
                 place_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
-    if (hold_is_there(manager->hold))
+    if (manager->hold)
         hold_end(manager->hold, KEEPER_END_TIMEOUT_MS);
     manager_forget_held(manager);
 }

@@ -165,20 +165,17 @@ static int run_planned(Manager *manager)
     return 0;
 }
 
-/* The keeper lets go before we do: a port of AF_VSOCK is free when nobody has it any more, and who else has it is to be seen. */
+/* The keeper lets go before we do, and before anybody is answered: a port of AF_VSOCK is free when nobody has it any more, a
+ * folder's file system can be unmounted then, and who else has it is to be seen. */
 static void forget_closing(Manager *manager)
 {
     const Listener *listener;
-    bool wait = false;
 
     if (TAILQ_EMPTY(&manager->closing))
         return;
-    TAILQ_FOREACH(listener, &manager->closing, queue) {
+    TAILQ_FOREACH(listener, &manager->closing, queue)
         manager_forget_listener(manager, listener);
-        wait |= !listener->path;
-    }
-    if (wait)
-        manager_keep_flush_wait(manager);
+    manager_keep_flush_wait(manager);
 }
 
 static void close_closing(Manager *manager)

@@ -40,10 +40,7 @@ class Keep(Case):
         self.c = self.client(self.d)
 
     def keeper(self):
-        for pid, command in self.d.processes().items():
-            if "hvsock-keeper" in command:
-                return pid
-        return None
+        return self.d.keeper()
 
     def again(self, how="kill"):
         """Another hvsockd in the same folder; the keeper is the same."""

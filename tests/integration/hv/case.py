@@ -199,6 +199,9 @@ class Case(unittest.TestCase):
             status = daemon.terminate()
             self.assertEqual(status, 0, f"exit status after SIGTERM; the log ends with:\n{daemon.log_text()[-2000:]}")
             self.assertEqual(daemon.sockets(), [], "sockets that are left behind")
+        elif daemon.keeper():
+            # hvsockd was killed: what it left goes when its keeper is told to.
+            os.kill(daemon.keeper(), signal.SIGTERM)
         wait_for(lambda: not daemon.processes(), 5, lambda: f"no process is left: {daemon.processes()}")
         log = daemon.log_text()
         for word in ("AddressSanitizer", "LeakSanitizer", "runtime error:", "Assertion"):

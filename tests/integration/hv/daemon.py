@@ -228,6 +228,13 @@ class Daemon:
                 found[int(name)] = command.replace(b"\0", b" ").decode(errors="replace")
         return found
 
+    def keeper(self):
+        """The process id of its hvsock-keeper; None: there is none."""
+        for pid, command in self.processes().items():
+            if "hvsock-keeper " in command:
+                return pid
+        return None
+
     def memory_kb(self):
         for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("RssAnon:"):
