@@ -32,9 +32,12 @@ class MachineFolders(Case):
         wait_for(there, 8, lambda: f"all are {state}: {self.listeners()}")
 
     def wait_connects(self, folder=None):
+        """What was removed a moment ago may not be noticed yet: so it is also looked for."""
+        paths = [(folder or self.folder) / f"v.sock_{port}" for port in self.ports]
+        wait_for(lambda: all(path.exists() for path in paths), 8, lambda: f"all are there: {self.listeners()}")
         self.wait_all("listening")
-        for port in self.ports:
-            connect((folder or self.folder) / f"v.sock_{port}").close()
+        for path in paths:
+            connect(path).close()
 
     def mount(self, *options):
         self.folder.mkdir(exist_ok=True)
@@ -126,7 +129,8 @@ class MachineFolders(Case):
         self.add()
         self.wait_connects()
         self.c.call("RemoveMachine", name="web1")
-        subprocess.run(["mount", "-o", "remount,ro", self.folder], check=True)
+        # Busy as long as hvsock-keeper has not closed its copy of what was removed.
+        wait_for(lambda: subprocess.run(["mount", "-o", "remount,ro", self.folder], stderr=subprocess.DEVNULL).returncode == 0, 5)
         self.add()
         self.wait_all("waiting", "is read-only")
         subprocess.run(["mount", "-o", "remount,rw", self.folder], check=True)
