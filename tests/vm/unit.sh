@@ -13,6 +13,7 @@ cat >/etc/hvsockd/services.d/case.yaml <<YAML
 services:
   - {name: files, listen: ["unix:///run/files.sock"]}
   - {name: agent, port: 1500, listen: ["machine:*"], handout: {mode: listener}}
+  - {name: echo, listen: ["unix:///run/echo.sock"], activate: {mode: accept, exec: [/bin/cat], user: vmm}}
   - {name: low, port: $low}
   - {name: high, port: $high}
 machines:
@@ -66,4 +67,29 @@ answered() {
 }
 serve() {
     hvsockctl exec "$1" -- python3 "$WORK/serve" "$2"
+}
+
+# An echo by a program that hvsockd starts: open_echo; echoed WHAT: still the same program, over the same connection.
+cat >"$WORK/echo" <<'PYTHON'
+import os, socket, sys
+work = sys.argv[1]
+sock = socket.socket(socket.AF_UNIX)
+sock.settimeout(30)
+sock.connect("/run/echo.sock")
+stream = sock.makefile("rw", buffering=1)
+with open(work + "/say") as say, open(work + "/heard", "w", buffering=1) as heard:
+    for line in say:
+        stream.write(line)
+        heard.write(stream.readline() or "nothing more\n")
+PYTHON
+open_echo() {
+    mkfifo "$WORK/say" "$WORK/heard"
+    python3 "$WORK/echo" "$WORK" &
+    exec 8>"$WORK/say" 9<"$WORK/heard"
+}
+echoed() {
+    local line
+    echo "$1" >&8
+    read -r -t 30 line <&9 || fail "no echo of: $1"
+    [ "$line" = "$1" ] || fail "$1: echo: $line"
 }
