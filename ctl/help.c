@@ -61,14 +61,18 @@ static void help_paragraphs(const char *description, Buffer *text)
 {
     for (const char *line = description; *line;) {
         const char *end = line;
+        /* The second of an empty line's. */
+        if (*line == '\n') {
+            buffer_append_char(text, '\n');
+            line++;
+            continue;
+        }
         while (*end && !(end[0] == '\n' && (end[1] == '\n' || end[1] == ' ' || end[1] == '\0' || line[0] == ' ')))
             end++;
         if (line[0] == ' ')
             buffer_append(text, line, (size_t)(end - line)), buffer_append_char(text, '\n');
-        else if (end > line)
-            help_wrap(line, (size_t)(end - line), 0, 0, text);
         else
-            buffer_append_char(text, '\n');
+            help_wrap(line, (size_t)(end - line), 0, 0, text);
         line = *end ? end + 1 : end;
     }
 }

@@ -59,6 +59,11 @@ static int daemon_open(const char *where, Registry **ret)
     return 0;
 }
 
+static void daemon_set_timeout(Registry *registry, int timeout_ms)
+{
+    hvsock_set_timeout(client_of(registry), timeout_ms);
+}
+
 /* libhvsock's answer as the seam's. */
 static int daemon_answer(Registry *registry, int answer)
 {
@@ -321,6 +326,7 @@ const RegistryOps registry_daemon = {
     .name = "hvsockd",
     .open = daemon_open,
     .close = daemon_close,
+    .set_timeout = daemon_set_timeout,
     .list = daemon_list,
     .lookup = daemon_lookup,
     .list_machines = daemon_list_machines,

@@ -47,6 +47,8 @@ struct RegistryOps {
     /* where: what --socket says, or NULL. */
     int (*open)(const char *where, Registry **ret);
     void (*close)(Registry *registry);
+    /* How long an answer may take from here on, -1: as long as it does; then it is -ETIMEDOUT. NULL: it never takes long. */
+    void (*set_timeout)(Registry *registry, int timeout_ms);
 
     /* Service objects, by name. */
     int (*list)(Registry *registry, RegistryVisitor on_service, void *userdata);

@@ -5,7 +5,7 @@ $(eval $(call archive,libhvsock,$(LIBHVSOCK_SOURCES)))
 $(B)/libhvsock.so.0: $(LIBHVSOCK_SOURCES:%.c=$(B)/%.o) $(B)/schema.a ctl/libhvsock/libhvsock.map
 	$(call link,$(LIBS_jansson),-shared -Wl$(comma)-soname=libhvsock.so.0 -Wl$(comma)--version-script=ctl/libhvsock/libhvsock.map)
 ALL += $(B)/libhvsock.so.0
-CTL_SOURCES := $(filter-out ctl/main.c,$(wildcard ctl/*.c)) $(wildcard ctl/verbs/*.c)
+CTL_SOURCES := $(filter-out ctl/main.c,$(wildcard ctl/*.c)) $(wildcard ctl/stream/*.c ctl/verbs/*.c)
 $(eval $(call archive,ctl,$(CTL_SOURCES) $(if $(wildcard ctl/verb.h),$(B)/ctl/verbs.c)))
 
 # The table of verbs, from the names of their files: ctl/verbs/machine.c defines verb_machine.

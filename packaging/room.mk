@@ -25,7 +25,7 @@ INSTALLED_FILES := $(B)/libhvsock.so.0>$(LIBDIR)/libhvsock.so.0 ctl/libhvsock/hv
   $(foreach u,$(UNITS),$(u)>$(SYSTEMUNITDIR)/$(notdir $(u))) \
   packaging/systemd/sysusers.conf>$(SYSUSERSDIR)/hvsockd.conf packaging/systemd/tmpfiles.conf>$(TMPFILESDIR)/hvsockd.conf \
   packaging/completion/hvsockctl.bash>$(BASHDIR)/hvsockctl packaging/completion/_hvsockctl>$(ZSHDIR)/_hvsockctl \
-  packaging/completion/hvsockctl.fish>$(FISHDIR)/hvsockctl.fish README.md>$(DOCDIR)/README.md \
+  packaging/completion/hvsockctl.fish>$(FISHDIR)/hvsockctl.fish README.md>$(DOCDIR)/README.md packaging/ssh/ssh_config>$(DOCDIR)/examples/ssh_config \
   $(foreach e,$(wildcard config/examples/*.yaml config/examples/*/*.yaml),$(e)>$(DOCDIR)/$(e:config/%=%))
 INSTALLED_LINKS := libhvsock.so.0>$(LIBDIR)/libhvsock.so
 

@@ -104,7 +104,7 @@ static int exec_run(Ctl *ctl)
             if (strcmp(*name, *other) == 0)
                 return ctl_usage(ctl, *name, "name each service once", "it is named twice");
     if (given_has(&ctl->given, "inetd"))
-        return inetd_run(ctl, ctl->given.operands, inetd_become, ctl->given.command);
+        return inetd_run(ctl, ctl->given.operands, &(InetdWork){.child = inetd_become, .command = ctl->given.command});
     exec_raise_limit(&limit);
     int r = ctl_open(ctl, &registry);
     if (r != 0)

@@ -44,7 +44,7 @@ _hvsockctl()
         case $prev in
         --socket) _hvsockctl_offer -f; return ;;
         esac
-        _hvsockctl_offer -W 'apply check completion connections diff disable doctor enable exec export guid import list listen machine metrics register reload schema show status unregister version watch who --help --json --no-color --socket'
+        _hvsockctl_offer -W 'apply check completion connect connections diff disable doctor enable exec export guid import list listen machine metrics register reload schema show status unregister version watch who --help --json --no-color --socket'
         ;;
     machine) _hvsockctl_offer -W 'add remove list run' ;;
     'apply')
@@ -73,6 +73,19 @@ _hvsockctl()
         case $cur in
         -*) _hvsockctl_offer -W '--help --json --no-color --socket' ;;
         *) _hvsockctl_offer -W 'bash zsh fish' ;;
+        esac
+        ;;
+    'connect')
+        case $prev in
+        --timeout) return ;;
+        --retry) return ;;
+        --interval) return ;;
+        --type) _hvsockctl_offer -W 'stream seqpacket dgram'; return ;;
+        --exec) _hvsockctl_offer -c; return ;;
+        --socket) _hvsockctl_offer -f; return ;;
+        esac
+        case $cur in
+        -*) _hvsockctl_offer -W '--timeout --retry --interval --type --exec --pass-fd --progress --help --json --no-color --socket' ;;
         esac
         ;;
     'connections')
@@ -172,10 +185,15 @@ _hvsockctl()
     'listen')
         case $prev in
         --exec) _hvsockctl_offer -c; return ;;
+        --max-connections) return ;;
+        --timeout) return ;;
+        --retry) return ;;
+        --interval) return ;;
+        --type) _hvsockctl_offer -W 'stream seqpacket dgram'; return ;;
         --socket) _hvsockctl_offer -f; return ;;
         esac
         case $cur in
-        -*) _hvsockctl_offer -W '--echo --exec --help --json --no-color --socket' ;;
+        -*) _hvsockctl_offer -W '--echo --exec --max-connections --keep --timeout --retry --interval --type --progress --help --json --no-color --socket' ;;
         *) _hvsockctl_offer -W "$(_hvsockctl_ask list)" ;;
         esac
         ;;

@@ -110,7 +110,7 @@ int main(int argc, char **argv)
     } parts[] = {
         {"calls", bench_calls}, {"process", bench_process}, {"registers", bench_registers},
         {"start", bench_start}, {"list", bench_list},       {"reload", bench_reload}, {"export", bench_export},
-        {"machines", bench_machines}, {"serve", bench_serve},
+        {"machines", bench_machines}, {"serve", bench_serve}, {"connect", bench_connect_verb},
     };
     struct rlimit files;
 

@@ -110,7 +110,7 @@ class Inetd(Case):
         self.assertIn("hvsockd went away", server.stderr.read())
 
     def test_usage(self):
-        for arguments in (["listen", "a"], ["listen", "a", "--echo", "--exec", "true"], ["listen", "a", "b", "--echo"]):
+        for arguments in (["listen", "a", "--echo", "--exec", "true"], ["listen", "a", "b", "--echo"]):
             self.assertEqual(self.d.ctl(*arguments, expect=None).returncode, 2)
         self.assertEqual(self.d.ctl("listen", "none", "--echo", expect=None).returncode, 1)
         self.assertEqual(self.d.ctl("exec", "--inetd", "none", "--", "true", expect=None).returncode, 1)
