@@ -6,6 +6,9 @@ CHECKS := unit
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test-*.c))
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/daemon.a $(B)/ctl.a $(B)/libhvsock.a $(B)/config.a $(B)/schema.a
 	$(call link,-lcmocka $(LIBS_libsystemd) $(LIBS_sqlite3) $(LIBS_yaml-0.1) $(LIBS_jansson) $(LIBS_smartcols))
+# Those of hvsock-keeper, which is a program of its own, use its own.
+$(B)/tests/unit/test-keeper-%: $(B)/tests/unit/test-keeper-%.o $(B)/keeper.a $(B)/schema.a
+	$(call link,-lcmocka)
 
 unit: $(UNIT_TESTS)
 	$(Q)tests/unit/run $(UNIT_TESTS)

@@ -130,8 +130,12 @@ int socket_open(Keeper *keeper)
     if (r == -EADDRINUSE)
         keeper_note("%s: another hvsock-keeper serves this path; end that one, or choose another folder with --runtime",
                     keeper->path);
+    else if (r == -EEXIST)
+        keeper_note("%s: there is something else than a socket; remove it, or choose another folder with --runtime", keeper->path);
+    else if (r == -ENAMETOOLONG)
+        keeper_note("%s: the path is too long for a unix socket (107 bytes); choose another folder with --runtime", keeper->path);
     else if (r < 0)
-        keeper_note("%s: %s", keeper->path, strerror(-r));
+        keeper_note("%s: %s; hvsock-keeper needs this folder, or another given with --runtime", keeper->path, strerror(-r));
     return r;
 }
 

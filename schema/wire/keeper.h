@@ -31,7 +31,7 @@
 typedef enum KeeperType {
     /* hvsockd asks */
     KEEPER_HELLO = 1, /* VERSION; answered by HELLO: VERSION, PID, UID, INSTANCE. The first frame on a socket, always */
-    KEEPER_PUT = 2,   /* ITEM...: each replaces what has its key. No answer, unless request is not 0: then DONE; REFUSED with KEY and ERROR where one cannot be kept */
+    KEEPER_PUT = 2,   /* ITEM...: each replaces what has its key. No answer, unless request is not 0: then DONE; REFUSED (one an item) with KEY and ERROR where one cannot be kept, and no DONE */
     KEEPER_DELETE = 3, /* KEY...: closed and forgotten; a program that has ended, too (one that runs: EBUSY). DONE where request is not 0 */
     KEEPER_LIST = 4,  /* LISTED: ITEM...; again and again; then DONE */
     KEEPER_START = 5, /* KEY, VALUE, PROGRAM, its descriptors; STARTED */
@@ -40,12 +40,12 @@ typedef enum KeeperType {
     KEEPER_END = 8,   /* stops all programs, lets go of everything, ends. DONE once everything is let go of; the socket is closed when all is over */
     KEEPER_BIND = 9,  /* REQUEST...; BOUND: RESULT... and descriptors (daemon/place) */
     KEEPER_HOLDERS = 10, /* NUMBER... (inodes of sockets); DONE: NUMBER... pids, without the keeper and its client */
-    KEEPER_REEXEC = 11, /* the keeper executes its program anew and keeps everything. DONE before; then the socket is closed */
+    KEEPER_REEXEC = 11, /* the keeper executes its program anew and keeps everything, this socket too (but not that of a client that leaves answers unread). DONE before */
     /* the keeper answers, or tells */
     KEEPER_DONE = 64,
     KEEPER_REFUSED = 65, /* ERROR (an errno), TEXT, KEY where one is meant */
     KEEPER_LISTED = 66,
-    KEEPER_STARTED = 67, /* KEY, PID, and the program's pidfd; or ERROR and TEXT (what failed: `exec`, `chdir /x`, …) */
+    KEEPER_STARTED = 67, /* KEY, PID, FDS and the program's pidfd; or ERROR and TEXT (what failed: `exec`, `chdir /x`, …) */
     KEEPER_EXITED = 68,  /* KEY, PID, NUMBER (wait status). Told once, and again by LIST until it is deleted */
     KEEPER_BOUND = 69,
 } KeeperType;
