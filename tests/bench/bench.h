@@ -52,6 +52,7 @@ void bench_export(void);    /* 100,000 services as a .reg file, and back */
 void bench_reload(void);    /* 10,000 files of which one changed */
 void bench_serve(void);     /* connections handed over, and who may connect */
 void bench_connect_verb(void); /* hvsockctl connect */
+void bench_activate(void);  /* from a connection to a program's first byte; killed and started */
 void bench_machines(void);  /* a machine that comes, with what listens there */
 
 /* The bare side of bench_start, as a program of its own: `bench bare-start DATABASE FD`. */

@@ -20,7 +20,7 @@ typedef struct Row {
     bool at_least;
 } Row;
 
-static Row rows[32];
+static Row rows[64];
 static size_t row_count;
 const char *bench_build;
 
@@ -111,6 +111,7 @@ int main(int argc, char **argv)
         {"calls", bench_calls}, {"process", bench_process}, {"registers", bench_registers},
         {"start", bench_start}, {"list", bench_list},       {"reload", bench_reload}, {"export", bench_export},
         {"machines", bench_machines}, {"serve", bench_serve}, {"connect", bench_connect_verb},
+        {"activate", bench_activate},
     };
     struct rlimit files;
 
