@@ -183,6 +183,20 @@ static int daemon_find_machine(Registry *registry, const char *name, RegistryVis
     return daemon_sequence(registry, "ListMachines", &parameters, "machine", on_machine, userdata);
 }
 
+static int daemon_read_log(Registry *registry, const char *since, const char *name, bool follow, RegistryVisitor on_entry,
+                           void *userdata)
+{
+    Buffer parameters = {0};
+
+    buffer_append_char(&parameters, '{');
+    parameter_append(&parameters, "since", since);
+    parameter_append(&parameters, "name", name);
+    if (follow)
+        buffer_append_text(&parameters, parameters.size_bytes > 1 ? ",\"follow\":true" : "\"follow\":true");
+    buffer_append_char(&parameters, '}');
+    return daemon_sequence(registry, "ReadLog", &parameters, "entry", on_entry, userdata);
+}
+
 static int daemon_lookup(Registry *registry, const RegistryQuery *query, RegistryVisitor on_service, void *userdata)
 {
     Buffer parameters = {0};
@@ -332,6 +346,7 @@ const RegistryOps registry_daemon = {
     .list_machines = daemon_list_machines,
     .find_machine = daemon_find_machine,
     .watch = daemon_watch,
+    .read_log = daemon_read_log,
     .list_connections = daemon_list_connections,
     .describe = daemon_describe,
     .status = daemon_status,

@@ -57,6 +57,9 @@ struct RegistryOps {
     /* One object, or none. */
     int (*find_machine)(Registry *registry, const char *name, RegistryVisitor on_machine, void *userdata);
     int (*watch)(Registry *registry, RegistryVisitor on_event, void *userdata);
+    /* since, name: may be NULL. follow: also what is done from now on, until it is interrupted. */
+    int (*read_log)(Registry *registry, const char *since, const char *name, bool follow, RegistryVisitor on_entry,
+                    void *userdata);
     int (*list_connections)(Registry *registry, RegistryVisitor on_connection, void *userdata);
 
     /* The API's reply, an object; owned by the caller. */

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/process.h"
 #include "schema/model/records.h"
 
 typedef struct Access Access;
@@ -24,6 +25,8 @@ struct Credentials {
     gid_t *groups;
     size_t group_count;
     bool groups_known;
+    char program[PROCESS_NAME_SIZE_BYTES]; /* credentials_program */
+    bool program_known;
     bool has_lease; /* a lease was made for this very process; what of it still lives is the leases' to say */
 };
 
@@ -32,6 +35,8 @@ int credentials_read(int socket_fd, Credentials *ret);
 void credentials_release(Credentials *credentials);
 /* Fills in groups, once. Where they cannot be had there are none: less is allowed then, never more. */
 void credentials_fetch_groups(Credentials *credentials);
+/* What the process is called, as it was when this was asked first; NULL: it was gone. */
+const char *credentials_program(Credentials *credentials);
 /* Also where it is only a supplementary group. */
 bool credentials_in_group(Credentials *credentials, gid_t group);
 /* A pidfd of the process, that the caller owns. Where the kernel has no SO_PEERPIDFD (Linux before 6.5) it is opened by

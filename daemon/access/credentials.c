@@ -131,3 +131,11 @@ int credentials_open_pidfd(const Credentials *credentials)
         return -errno;
     }
 }
+
+const char *credentials_program(Credentials *credentials)
+{
+    if (!credentials->program_known && !process_name(credentials->pid, credentials->program, sizeof(credentials->program)))
+        credentials->program[0] = '\0';
+    credentials->program_known = true;
+    return credentials->program[0] ? credentials->program : NULL;
+}

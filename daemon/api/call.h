@@ -26,6 +26,7 @@ typedef enum SequenceStep SequenceStep;
 enum SequenceStep {
     SEQUENCE_END = 0, /* there are no more */
     SEQUENCE_ITEM,    /* one was rendered */
+    SEQUENCE_AGAIN,   /* nothing yet: it has taken long, and others may have their turn before it goes on */
     SEQUENCE_LATER,   /* nothing now; whoever knows of more makes the connection ready (only where call->endless) */
 };
 

@@ -110,6 +110,8 @@ static int connection_answer(Connection *connection, Call *call)
         server->stirred++;
     if (r < 0)
         return r;
+    if (call->failure.code == FAILURE_NOT_ALLOWED)
+        manager_log_refused(server->manager, &connection->caller, call->method->name, &call->failure);
     /* Also a write that was refused: because of another, it may be, whose own commit can still fail. */
     if (!refused && call->method->flags & METHOD_WRITE && (r == 0 || server->turn.count > 0))
         return turn_add(server, call);
@@ -139,6 +141,8 @@ static int connection_take(Connection *connection, Call *call)
 
     if (r < 0)
         return r;
+    if (call->oneway && call->failure.code == FAILURE_NOT_ALLOWED)
+        manager_log_refused(connection->server->manager, &connection->caller, call->method->name, &call->failure);
     /* Nobody would see what comes of it. */
     if (call->oneway && (r > 0 || !(call->method->flags & METHOD_WRITE)))
         return 0;

@@ -36,7 +36,7 @@ const Method methods[] = {
     {REGISTRY "Watch", method_watch, 0, NULL},
 
     {REGISTRY "ListConnections", method_list_connections, METHOD_ADMINISTRATOR, NULL},
-    {REGISTRY "ReadLog", NULL, METHOD_ADMINISTRATOR, &record_type_ReadLogParameters},
+    {REGISTRY "ReadLog", method_read_log, METHOD_ADMINISTRATOR, &record_type_ReadLogParameters},
     {REGISTRY "Metrics", method_metrics, METHOD_ADMINISTRATOR, NULL},
     {NULL, NULL, 0, NULL},
 };

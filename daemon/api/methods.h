@@ -64,6 +64,7 @@ int method_acquire(Call *call, Buffer *reply);
 int method_serve(Call *call, Buffer *reply);
 int method_list_connections(Call *call, Buffer *reply);
 int method_watch(Call *call, Buffer *reply);
+int method_read_log(Call *call, Buffer *reply);
 int method_metrics(Call *call, Buffer *reply);
 
 /* The texts of the interfaces, embedded. */

@@ -48,7 +48,8 @@
 
 #define READ_LOG_PARAMETERS(F, T)                                                                                      \
     F(T, TEXT, since, "since", .max = PARAMETER_MAX_BYTES)                                                             \
-    F(T, TEXT, name, "name", .max = PARAMETER_MAX_BYTES)
+    F(T, TEXT, name, "name", .max = PARAMETER_MAX_BYTES)                                                               \
+    F(T, CHOICE, follow, "follow")
 
 RECORD_STRUCT(InterfaceParameters, INTERFACE_PARAMETERS);
 RECORD_STRUCT(RegisterParameters, REGISTER_PARAMETERS);

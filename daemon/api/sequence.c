@@ -75,8 +75,10 @@ int sequence_run(Call *call, uint64_t deadline_us)
 
 int sequence_single(Call *call, Buffer *reply, FdList *fds)
 {
-    int r = call->next(call, reply, fds);
+    int r;
 
+    while ((r = call->next(call, reply, fds)) == SEQUENCE_AGAIN)
+        ;
     if (r < 0)
         return r;
     if (r != SEQUENCE_ITEM) {
@@ -87,7 +89,8 @@ int sequence_single(Call *call, Buffer *reply, FdList *fds)
         return 0;
 
     _cleanup_(fd_list_clear) FdList other_fds = {0};
-    r = call->next(call, &call->held, &other_fds);
+    while ((r = call->next(call, &call->held, &other_fds)) == SEQUENCE_AGAIN)
+        ;
     if (r < 0)
         return r;
     return r == SEQUENCE_ITEM ? failure_plain(&call->failure, FAILURE_EXPECTED_MORE) : 0;

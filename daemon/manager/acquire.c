@@ -206,6 +206,11 @@ static int make_leases(Manager *manager, const Caller *caller, char *const *name
         if (!had)
             new_ones[made++] = names[i];
     }
+    for (size_t i = 0; i < made; i++) {
+        const Service *service = registry_find_service(&manager->registry, new_ones[i]);
+        if (service)
+            manager_log_taken(manager, caller, service, "acquired");
+    }
     for (size_t i = 0; i < made; i++)
         manager_keep_lease(manager, new_ones[i], caller->credentials->pid);
     manager_keep_flush(manager);

@@ -64,10 +64,35 @@ static int store_machine(Manager *manager, const Machine *machine)
     return r;
 }
 
-static int apply_machine(Manager *manager, Change *change)
+/* For the log: where it is from, unless that is who called, and which fields are others. The caller's; NULL: nothing. */
+static char *describe_change(const ChangeSet *set, const Change *change)
 {
+    const Origin origin = {.kind = change->origin, .source = (char *)(uintptr_t)change->source, .uid = change->uid};
+    _cleanup_(text_list_freep) char **fields = NULL;
+    Buffer text = {0};
+    char *taken = NULL;
+
+    if (set->logged >= LOGGED_OF_ONE_SET_MAX)
+        return NULL;
+    if (change->origin != STORED_USER)
+        origin_format(&origin, &text);
+    if (change->kind == CHANGE_REPLACE && change->service)
+        (void)record_differences(&record_type_ServiceContext, change->old_service->context, change->service, &fields);
+    else if (change->kind == CHANGE_REPLACE && change->machine)
+        (void)record_differences(&record_type_MachineContext, change->old_machine->context, change->machine, &fields);
+    for (size_t i = 0; fields && fields[i]; i++)
+        buffer_printf(&text, "%s%s", i > 0 ? ", " : text.size_bytes > 0 ? ": " : "", fields[i]);
+    if (text.size_bytes > 0)
+        (void)buffer_take(&text, &taken, NULL);
+    return taken;
+}
+
+static int apply_machine(ChangeSet *set, Change *change)
+{
+    Manager *manager = set->manager;
     Registry *registry = &manager->registry;
     Machine *machine = change->old_machine;
+    _cleanup_(freep) char *told = describe_change(set, change);
     int r;
 
     if (change->kind == CHANGE_REMOVE) {
@@ -76,6 +101,7 @@ static int apply_machine(Manager *manager, Change *change)
             return r;
         manager_plan_close_machine(manager, machine);
         manager_event(manager, "machine-removed", NULL, change->name, "machine %s is gone", change->name);
+        manager_log_change(set, change, "machine-removed", NULL);
         registry_remove_machine(registry, machine);
         manager_serve_rules_changed(manager);
         return 0;
@@ -106,6 +132,7 @@ static int apply_machine(Manager *manager, Change *change)
             return r;
     }
     manager_serve_rules_changed(manager);
+    manager_log_change(set, change, change->kind == CHANGE_ADD ? "machine-added" : "machine-changed", told);
     manager_event(manager, "machine-added", NULL, machine->context->name, "machine %s is %s", machine->context->name,
                   change->kind == CHANGE_ADD ? "added" : "changed");
     return store_machine(manager, machine);
@@ -124,8 +151,9 @@ static void end_leases(Manager *manager, const char *name)
     leases_drop_service(manager->leases, name);
 }
 
-static int remove_service(Manager *manager, Change *change)
+static int remove_service(ChangeSet *set, Change *change)
 {
+    Manager *manager = set->manager;
     Service *service = change->old_service;
     int r = store_delete(manager->store, STORED_SERVICE, service->origin->kind, change->name, service->ephemeral_pid > 0);
 
@@ -139,13 +167,15 @@ static int remove_service(Manager *manager, Change *change)
     metrics_forget(manager->metrics, change->name);
     tell_handout_socket(manager, change->name, wants_handout_socket(service->context), false);
     manager_event(manager, "unregistered", change->name, NULL, "%s is gone", change->name);
+    manager_log_change(set, change, "unregistered", NULL);
     registry_remove_service(&manager->registry, service);
     return 0;
 }
 
 /* The override of a service that stays: enable and disable. */
-static int override_service(Manager *manager, Change *change)
+static int override_service(ChangeSet *set, Change *change)
 {
+    Manager *manager = set->manager;
     Service *service = change->old_service;
     int r = 0;
 
@@ -162,17 +192,20 @@ static int override_service(Manager *manager, Change *change)
     if (!enabled)
         end_leases(manager, change->name);
     manager_serve_changed(manager, change->name);
+    manager_log_change(set, change, enabled ? "enabled" : "disabled", NULL);
     manager_event(manager, enabled ? "enabled" : "disabled", change->name, NULL, "%s is %s", change->name,
                   enabled ? "enabled" : "disabled");
     return 0;
 }
 
-static int put_service(Manager *manager, Change *change)
+static int put_service(ChangeSet *set, Change *change)
 {
+    Manager *manager = set->manager;
     Registry *registry = &manager->registry;
     Service *service = change->old_service;
     const uint32_t *port = change->has_port ? &change->port : NULL;
     bool had_socket = service && wants_handout_socket(service->context);
+    _cleanup_(freep) char *told = describe_change(set, change);
     int r = 0;
 
     if (change->kind == CHANGE_ADD) {
@@ -215,6 +248,7 @@ static int put_service(Manager *manager, Change *change)
         end_leases(manager, name);
     manager_serve_changed(manager, name);
     tell_handout_socket(manager, name, had_socket, wants_handout_socket(service->context));
+    manager_log_change(set, change, change->kind == CHANGE_ADD ? "registered" : "changed", told);
     manager_event(manager, change->kind == CHANGE_ADD ? "registered" : "changed", name, NULL, "%s is %s", name,
                   change->kind == CHANGE_ADD ? "registered" : "changed");
     change->old_service = service;
@@ -231,15 +265,15 @@ int changeset_apply(ChangeSet *set)
     /* What goes makes room for what comes. */
     for (size_t i = 0; i < set->count && r == 0; i++)
         if (set->items[i].object == STORED_SERVICE && set->items[i].kind == CHANGE_REMOVE)
-            r = remove_service(manager, &set->items[i]);
+            r = remove_service(set, &set->items[i]);
     for (size_t i = 0; i < set->count && r == 0; i++)
         if (set->items[i].object == STORED_MACHINE)
-            r = apply_machine(manager, &set->items[i]);
+            r = apply_machine(set, &set->items[i]);
     for (size_t i = 0; i < set->count && r == 0; i++) {
         Change *change = &set->items[i];
         if (change->object != STORED_SERVICE || change->kind == CHANGE_REMOVE)
             continue;
-        r = change->kind == CHANGE_REPLAN ? override_service(manager, change) : put_service(manager, change);
+        r = change->kind == CHANGE_REPLAN ? override_service(set, change) : put_service(set, change);
         if (r == 0)
             r = manager_plan_service(manager, change->old_service, &change->wanted, change->scoped ? set : NULL);
     }

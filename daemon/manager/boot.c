@@ -280,6 +280,7 @@ int manager_rebuild(Manager *manager)
     struct ListenerQueue held = TAILQ_HEAD_INITIALIZER(held);
 
     store_rollback(manager->store);
+    journal_roll_back(manager->journal);
     manager->staged = false;
     collect_held(manager, &held);
     registry_release(&manager->registry);

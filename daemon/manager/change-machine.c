@@ -49,6 +49,7 @@ int manager_add_machine(Manager *manager, const Caller *caller, MachineContext *
 
     ChangeSet set;
     changeset_init(&set, manager);
+    set.actor = caller;
     Change *change = changeset_put_machine(&set, TAKE_PTR(context), STORED_USER, NULL, caller->credentials->uid);
     r = changeset_run_tied(&set, change, ephemeral_pid, failure);
     changeset_release(&set);
@@ -69,6 +70,7 @@ int manager_remove_machine(Manager *manager, const Caller *caller, const char *n
     if (r != 0)
         return r;
     changeset_init(&set, manager);
+    set.actor = caller;
     r = changeset_remove_machine(&set, machine) ? changeset_run(&set, failure) : -ENOMEM;
     changeset_release(&set);
     return r;

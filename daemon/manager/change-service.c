@@ -206,6 +206,7 @@ int manager_register(Manager *manager, const Caller *caller, ServiceContext *ser
     ChangeSet set;
     changeset_init(&set, manager);
     set.caller = caller;
+    set.actor = caller;
     Change *change =
         changeset_put_service(&set, TAKE_PTR(context), STORED_USER, NULL, caller->credentials->uid);
     r = changeset_run_tied(&set, change, ephemeral_pid, failure);
@@ -244,6 +245,7 @@ int manager_unregister(Manager *manager, const Caller *caller, const char *name,
     if (r != 0)
         return r;
     changeset_init(&set, manager);
+    set.actor = caller;
     r = changeset_remove_service(&set, service) ? changeset_run(&set, failure) : -ENOMEM;
     changeset_release(&set);
     return r;
@@ -266,6 +268,7 @@ int manager_set_enabled(Manager *manager, const Caller *caller, const char *name
     Choice override = service_is_enabled(service->context) == enabled ? UNSET : enabled ? YES : NO;
     /* Enabling what is enabled has effect all the same: what failed for good is tried again. */
     changeset_init(&set, manager);
+    set.actor = caller;
     r = changeset_replan_service(&set, service, override) ? changeset_run(&set, failure) : -ENOMEM;
     changeset_release(&set);
     if (r == 0 && enabled)

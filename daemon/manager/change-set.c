@@ -258,6 +258,7 @@ int manager_apply(Manager *manager, const Caller *caller, Document *document_con
 
     changeset_init(&changes, manager);
     changes.caller = caller;
+    changes.actor = caller;
     changes.of_many = true;
     r = collect(&changes, caller, document, machines_given, set, prune, failure);
     if (r == 0) {
@@ -269,6 +270,8 @@ int manager_apply(Manager *manager, const Caller *caller, Document *document_con
         r = changeset_render(&changes, ret_changes);
     if (r == 0 && !dry_run)
         r = changeset_commit(&changes, failure);
+    if (r == 0 && !dry_run && changes.count > 0)
+        manager_log_set(&changes, "applied", set);
     changeset_release(&changes);
     return r;
 }

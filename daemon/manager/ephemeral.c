@@ -36,9 +36,12 @@ static int tie_on_exit(sd_event_source *source, int fd, uint32_t revents, void *
     ChangeSet set;
     Failure failure = {0};
     bool others = manager->staged;
+    char why[48];
 
     sd_event_source_set_enabled(source, SD_EVENT_OFF);
     changeset_init(&set, manager);
+    snprintf(why, sizeof(why), "process %d has ended", (int)tie.pid);
+    set.why = why;
     Change *change = tie.service ? changeset_remove_service(&set, tie.service) : changeset_remove_machine(&set, tie.machine);
     log_info("%s ends with process %d", change ? change->name : "?", (int)tie.pid);
     int r = change ? changeset_check(&set) : -ENOMEM;

@@ -84,6 +84,7 @@ void manager_event(Manager *manager, const char *kind, const char *service, cons
 
 void manager_events_flush(Manager *manager)
 {
+    manager_log_flush(manager);
     if (manager->events_told)
         return;
     manager->events_told = true;

@@ -7,6 +7,7 @@
 #include "daemon/hold/hold.h"
 #include "daemon/manager/manager.h"
 #include "daemon/manager/registry.h"
+#include "daemon/journal/journal.h"
 #include "daemon/metrics/metrics.h"
 #include "daemon/place/place.h"
 
@@ -46,6 +47,9 @@ struct Manager {
     Problems errors;      /* of the last load, for Status */
     Leases *leases;
     Metrics *metrics;
+    Journal *journal;
+    char *journal_trouble; /* why entries are lost at present; or NULL */
+    uint64_t refused_bucket_ns, refused_unlogged;
     Serve *serve; /* serve.h */
     Activate *activate; /* activate.h */
     Hold *hold;   /* kept.h; NULL: nothing outlives us */
@@ -147,6 +151,9 @@ struct ChangeSet {
     ChangeConflict *conflicts;
     size_t conflict_count;
     bool machines_change;
+    const Caller *actor; /* who does it, for the log; NULL: hvsockd itself */
+    const char *why;     /* what the log says of it beside that; or NULL */
+    size_t logged;
     bool of_many; /* the call gave an array: fields are told with their place in it */
     bool applied;
 };
@@ -222,7 +229,7 @@ void manager_retry_release(Manager *manager);
 void manager_check_draining(Manager *manager);
 
 /* reload.c: reads all files, and stages what has changed; the errors are for Status */
-int manager_load_files(Manager *manager, Buffer *ret_changes, Failure *failure);
+int manager_load_files(Manager *manager, const Caller *caller, const char *why, Buffer *ret_changes, Failure *failure);
 /* boot.c */
 int manager_plan_everything(Manager *manager);
 int manager_load(Manager *manager);
@@ -258,6 +265,21 @@ const char *listener_state_name(const Listener *listener);
 int manager_open_metrics(Manager *manager);
 /* What was counted of services that are gone is forgotten. */
 void manager_sweep_metrics(Manager *manager);
+
+/* journal.c: the log. caller NULL: hvsockd itself; format NULL: there is no more to say. Of a service or machine that ends
+ * with a process the book is JOURNAL_EPHEMERAL. Written with manager_events_flush. */
+void manager_log(Manager *manager, const Caller *caller, JournalBook book, const char *action, const char *service,
+                 const char *machine, const char *format, ...) _printf_(7, 8);
+/* One call can change a hundred thousand services: the first of them are told one by one, and how many there were. */
+#define LOGGED_OF_ONE_SET_MAX 1000
+/* A change that is staged: told when it is committed. text: may be NULL. */
+void manager_log_change(ChangeSet *set, const Change *change, const char *action, const char *text);
+/* The whole of such a set, after its changes; action as `applied`. */
+void manager_log_set(ChangeSet *set, const char *action, const char *name);
+/* A process has a lease that it had not. */
+void manager_log_taken(Manager *manager, const Caller *caller, const Service *service, const char *action);
+int manager_open_log(Manager *manager);
+void manager_log_flush(Manager *manager);
 
 /* change-service.c, for all of change-*.c */
 int manager_check_storage(Manager *manager, Failure *failure);

@@ -244,6 +244,7 @@ static void on_lost(void *userdata)
 
     log_error("hvsock-keeper has ended, and with it the programs that it had started; what it held is given to another");
     manager_activate_lost(manager);
+    manager_log(manager, NULL, JOURNAL_CHANGES, "lost", NULL, NULL, "hvsock-keeper has ended, and with it the programs that it had started");
     manager_event(manager, "error", NULL, NULL, "hvsock-keeper has ended, and with it the programs that it had started");
     manager_events_flush(manager);
 }

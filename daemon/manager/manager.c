@@ -34,6 +34,8 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret)
         return -ENOMEM;
     int r = metrics_new(&manager->metrics);
     if (r == 0)
+        r = journal_new(&manager->journal);
+    if (r == 0)
         r = leases_new(event, manager_on_lease_end, manager, &manager->leases);
     if (r == 0)
         r = manager_kept_new(manager);
@@ -83,6 +85,8 @@ void manager_free(Manager *manager)
     manager_events_release(manager);
     free(manager->spare_changes);
     metrics_free(manager->metrics);
+    journal_free(manager->journal);
+    free(manager->journal_trouble);
     buffer_release(&manager->scratch);
     free(manager->config_path);
     free(manager->state_path);
@@ -147,6 +151,7 @@ int manager_set_settings(Manager *manager, Settings *settings_consume)
     manager_serve_rules_changed(manager);
     settings_free(manager->settings);
     manager->settings = TAKE_PTR(settings);
+    journal_set_limit(manager->journal, manager->settings->limits->log_bytes.value);
     settings_free(manager->settings_given);
     manager->settings_given = TAKE_PTR(given);
     return 0;
@@ -188,6 +193,8 @@ int manager_start(Manager *manager)
     int r = open_store(manager);
     if (r == 0)
         r = manager_open_metrics(manager);
+    if (r == 0)
+        r = manager_open_log(manager);
     if (r != 0)
         return r;
     r = manager_load(manager);
@@ -202,7 +209,7 @@ int manager_start(Manager *manager)
     r = manager_plan_everything(manager);
     if (r < 0)
         return r;
-    r = manager_load_files(manager, NULL, &failure);
+    r = manager_load_files(manager, NULL, "start", NULL, &failure);
     if (r > 0)
         log_error("the files have errors: the last good declared set runs; mend them and reload");
     failure_release(&failure);
@@ -223,6 +230,9 @@ int manager_start(Manager *manager)
     manager_sweep_metrics(manager);
     /* What was taken back is watched from now on. */
     manager_serve_rebuilt(manager);
+    manager_log(manager, NULL, JOURNAL_CHANGES, "started", NULL, NULL, "hvsockd %s; services: %zu, machines: %zu", HVSOCK_VERSION,
+                manager->registry.service_count, manager->registry.machine_count);
+    manager_log_flush(manager);
     manager_kept_started(manager);
     log_info("services: %zu, machines: %zu", manager->registry.service_count, manager->registry.machine_count);
     return 0;
@@ -258,6 +268,7 @@ int manager_settle(Manager *manager, Failure *failure)
 
     if (lost) {
         /* Nothing was staged after it: see manager_check_storage. */
+        journal_roll_back(manager->journal);
         manager->staged = false;
         manager_events_flush(manager);
         return failure_storage_failed(failure, lost);
@@ -276,6 +287,7 @@ int manager_settle(Manager *manager, Failure *failure)
         manager_events_flush(manager);
         return failure_storage_failed(failure, why ? why : strerror(-r));
     }
+    journal_commit(manager->journal);
     manager_run_plan(manager);
     manager_events_flush(manager);
     return 0;

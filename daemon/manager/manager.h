@@ -24,6 +24,7 @@ typedef struct Caller Caller;
 typedef struct Event Event;
 typedef struct Changes Changes;
 typedef struct Lookup Lookup;
+typedef struct Journal Journal; /* daemon/journal/journal.h */
 
 struct ManagerOptions {
     const char *config_path;  /* NULL: the system's folders */
@@ -148,6 +149,11 @@ void handed_release(Handed *handed);
 int manager_serve(Manager *manager, const Caller *caller, const char *name, int *ret_fd, Failure *failure);
 /* Everybody who is connected now: Connection objects. */
 int manager_list_connections(Manager *manager, char ***ret_objects);
+
+/* ---- the log ---- */
+/* A call was answered with NotAllowed. */
+void manager_log_refused(Manager *manager, const Caller *caller, const char *method, const Failure *failure);
+Journal *manager_journal(Manager *manager);
 
 /* ---- events ---- */
 /* The first event with a sequence of at least `sequence`, or NULL. *ret_missed: how many before it are forgotten. */

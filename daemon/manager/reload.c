@@ -348,12 +348,27 @@ static int reload_take_over(Reload *reload, Failure *failure)
     return 0;
 }
 
-int manager_load_files(Manager *manager, Buffer *ret_changes, Failure *failure)
+static void reload_log_failed(const Reload *reload)
+{
+    const Problem *first = NULL;
+    Buffer text = {0};
+
+    for (size_t i = 0; i < reload->problems.count && !first; i++)
+        first = reload->problems.items[i].warning ? NULL : &reload->problems.items[i];
+    if (first)
+        problem_format(first, &text);
+    manager_log(reload->manager, reload->changes.actor, JOURNAL_CHANGES, "reload-failed", NULL, NULL, "%zu error%s; the first: %.*s",
+                reload->problems.errors, reload->problems.errors == 1 ? "" : "s", (int)text.size_bytes, text.data ? text.data : "");
+    buffer_release(&text);
+}
+
+int manager_load_files(Manager *manager, const Caller *caller, const char *why, Buffer *ret_changes, Failure *failure)
 {
     _cleanup_(reload_release) Reload reload = {.manager = manager};
     int r;
 
     changeset_init(&reload.changes, manager);
+    reload.changes.actor = caller;
     r = reload_read(&reload);
     if (r == 0 && reload.problems.errors == 0) {
         /* A name that somebody else has does not hide whose the ports are: all errors are told at once. */
@@ -368,12 +383,16 @@ int manager_load_files(Manager *manager, Buffer *ret_changes, Failure *failure)
     problems_sort(&reload.problems);
     if (reload.problems.errors > 0) {
         r = failure_invalid_configuration(failure, &reload.problems);
+        reload_log_failed(&reload);
     } else {
         if (ret_changes && (r = changeset_render(&reload.changes, ret_changes)) < 0)
             return r;
+        bool changes = reload.changes.count > 0 || !manager->booting;
         r = reload_take_over(&reload, failure);
         if (r != 0)
             return r;
+        if (changes)
+            manager_log_set(&reload.changes, "reloaded", why);
     }
     problems_release(&manager->errors);
     manager->errors = reload.problems;
@@ -392,7 +411,7 @@ int manager_reload(Manager *manager, const Caller *caller, Buffer *ret_changes, 
 {
     if (caller && (caller->only_service || !access_is_administrator(manager->access, caller->credentials)))
         return failure_not_allowed(failure, NULL, "Reload is for administrators (see hvsockd.yaml(5), administrators)");
-    int r = manager_load_files(manager, ret_changes, failure);
+    int r = manager_load_files(manager, caller, caller ? NULL : "SIGHUP", ret_changes, failure);
     /* Whoever mended a folder's rights asks for this. */
     if (r >= 0)
         manager_plan_failed(manager);
@@ -400,5 +419,7 @@ int manager_reload(Manager *manager, const Caller *caller, Buffer *ret_changes, 
         manager_event(manager, "reloaded", NULL, NULL, "the files were read again");
     else if (r > 0)
         manager_event(manager, "error", NULL, NULL, "the files have errors; nothing of them was applied");
+    if (r > 0)
+        manager_events_flush(manager); /* there is nothing to be settled first */
     return r;
 }

@@ -369,6 +369,12 @@ int manager_render_status(Manager *manager, Buffer *text)
         buffer_append_json(text, manager->store_refuses);
         first = false;
     }
+    if (manager->journal_trouble) {
+        if (!first)
+            buffer_append_char(text, ',');
+        buffer_append_json(text, manager->journal_trouble);
+        first = false;
+    }
     for (size_t i = 0; i < manager->errors.count; i++) {
         if (manager->errors.items[i].warning)
             continue;

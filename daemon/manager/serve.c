@@ -460,7 +460,10 @@ static int make_lease(Manager *manager, const Caller *caller, const Service *ser
         return failure_not_allowed(failure, name, "the process that connected has ended");
     if (pidfd < 0)
         return pidfd;
+    bool had = leases_has_kind(manager->leases, name, LEASE_CONNECTIONS, credentials->pid);
     int r = leases_add_kind_consume(manager->leases, name, LEASE_CONNECTIONS, pidfd, credentials->pid, credentials->uid, limit);
+    if (r == 0 && !had)
+        manager_log_taken(manager, caller, service, "served");
     return r == LEASE_LIMIT ? failure_limit_reached(failure, "leasesPerUser", limit) : r;
 }
 

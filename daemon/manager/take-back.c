@@ -195,6 +195,9 @@ static void tell_lost(Manager *manager)
         log_warning("what hvsock-keeper held is lost, for it has ended too: %llu listeners, which are bound anew; %llu leases; %llu "
                     "programs, which have ended with it", (unsigned long long)held->held_listeners,
                     (unsigned long long)held->held_leases, (unsigned long long)held->held_programs);
+        manager_log(manager, NULL, JOURNAL_CHANGES, "lost", NULL, NULL, "what hvsock-keeper held: %llu listeners, %llu leases, %llu programs",
+                    (unsigned long long)held->held_listeners, (unsigned long long)held->held_leases,
+                    (unsigned long long)held->held_programs);
         manager_event(manager, "error", NULL, NULL, "what hvsock-keeper held is lost: %llu listeners, %llu leases, %llu programs",
                       (unsigned long long)held->held_listeners, (unsigned long long)held->held_leases,
                       (unsigned long long)held->held_programs);

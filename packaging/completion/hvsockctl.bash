@@ -44,7 +44,7 @@ _hvsockctl()
         case $prev in
         --socket) _hvsockctl_offer -f; return ;;
         esac
-        _hvsockctl_offer -W 'apply check completion connect connections diff disable doctor enable exec export guid import list listen machine metrics register reload schema show status unregister version watch who --help --json --no-color --socket'
+        _hvsockctl_offer -W 'apply check completion connect connections diff disable doctor enable exec export guid import list listen log machine metrics register reload schema show status unregister version watch who --help --json --no-color --socket'
         ;;
     machine) _hvsockctl_offer -W 'add remove list run' ;;
     'apply')
@@ -194,6 +194,16 @@ _hvsockctl()
         esac
         case $cur in
         -*) _hvsockctl_offer -W '--echo --exec --max-connections --keep --timeout --retry --interval --type --progress --help --json --no-color --socket' ;;
+        *) _hvsockctl_offer -W "$(_hvsockctl_ask list)" ;;
+        esac
+        ;;
+    'log')
+        case $prev in
+        --since) return ;;
+        --socket) _hvsockctl_offer -f; return ;;
+        esac
+        case $cur in
+        -*) _hvsockctl_offer -W '--since --follow --help --json --no-color --socket' ;;
         *) _hvsockctl_offer -W "$(_hvsockctl_ask list)" ;;
         esac
         ;;

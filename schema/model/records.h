@@ -176,11 +176,14 @@ extern const char *const words_activation_mode[];
     F(T, NUMBER, leases_per_user, "leasesPerUser", .min = 1, .max = 1000000, .fallback = "1000",                       \
       .fallback_json = "1000", .help = "Leases of one uid.")                                                           \
     F(T, NUMBER, watchers, "watchers", .min = 1, .max = 100000, .fallback = "1000", .fallback_json = "1000",           \
-      .help = "Watch and Acquire with follow, in all.")                                                                \
+      .help = "Watch, and Acquire and ReadLog with follow, in all.")                                                  \
     F(T, NUMBER, programs, "programs", .min = 1, .max = 65536, .fallback = "4096", .fallback_json = "4096",            \
       .help = "Programs of activation that run at one time, in all; beyond it connections wait to be accepted.")       \
     F(T, NUMBER, programs_per_service, "programsPerService", .min = 1, .max = 65536, .fallback = "1024",               \
-      .fallback_json = "1024", .help = "The same of one service.")
+      .fallback_json = "1024", .help = "The same of one service.")                                                     \
+    F(T, NUMBER, log_bytes, "logBytes", .min = 4096, .max = 0x40000000, .fallback = "1048576",                         \
+      .fallback_json = "1048576",                                                                                      \
+      .help = "Size at which each of the log's files gives way to a new one; one older one of each is kept.")
 
 /* CONFIG/hvsockd.yaml */
 #define SETTINGS_FIELDS(F, T)                                                                                          \

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/journal/journal.h"
 #include "daemon/manager/manager.h"
 #include "schema/model/record.h"
 
@@ -35,6 +36,7 @@ struct Manager {
     Limits limits;
     Administrators administrators;
     Access *access;
+    Journal *journal; /* without a folder, so without entries */
     ManagerObserver observer;
 
     bool staged;
@@ -71,13 +73,14 @@ static void fake_init(Manager *manager)
     };
     manager->settings.limits = &manager->limits;
     manager->settings.administrators = &manager->administrators;
-    if (access_new(&manager->settings, &manager->access) < 0)
+    if (access_new(&manager->settings, &manager->access) < 0 || journal_new(&manager->journal) < 0)
         abort();
 }
 
 static void fake_release(Manager *manager)
 {
     access_free(manager->access);
+    journal_free(manager->journal);
     for (size_t i = 0; i < manager->service_count; i++)
         free(manager->services[i].text);
     free(manager->services);
@@ -333,6 +336,16 @@ int manager_render_status(Manager *manager, Buffer *text)
 {
     buffer_printf(text, "{\"services\":%zu}", manager->service_count);
     return 0;
+}
+
+void manager_log_refused(Manager *manager, const Caller *caller, const char *method, const Failure *failure)
+{
+    fake_log(manager, "refused", strrchr(method, '.') + 1);
+}
+
+Journal *manager_journal(Manager *manager)
+{
+    return manager->journal;
 }
 
 void manager_render_metrics(Manager *manager, Buffer *text)

@@ -48,7 +48,9 @@ static void test_replies(void **state)
 
         {CALL("Serve", "{\"name\":\"none\"}"), ERROR(OURS "NoSuchService", "{\"name\":\"none\"}")},
         {CALL("Serve", "{}"), ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"name\"}")},
-        {CALL("ReadLog", "{}"), ERROR(VARLINK "MethodNotImplemented", "{\"method\":\"io.hvsock.Registry.ReadLog\"}")},
+        {CALL("ReadLog", "{}"), "{\"parameters\":{}}"},
+        {CALL("ReadLog", "{\"since\":\"yesterday\"}"), ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"since\"}")},
+        {CALL("ReadLog", "{\"follow\":true}"), ERROR(VARLINK "ExpectedMore", "{}")},
         {CALL("Metrics", "{\"text\":1}"), ERROR(VARLINK "InvalidParameter", "{\"parameter\":\"text\"}")},
         {CALL("Nothing", "{}"), ERROR(VARLINK "MethodNotFound", "{\"method\":\"io.hvsock.Registry.Nothing\"}")},
         {"{\"method\":\"org.varlink.service.Nothing\"}",

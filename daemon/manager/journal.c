@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the log says: who, by the kernel's credentials, did what to which service or machine. Changes are told when they are
+ * committed. */
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/journal/journal.h"
+#include "daemon/log.h"
+#include "daemon/manager/internal.h"
+
+#define LOG_FOLDER "log"
+/* Refusals: so many at once, and so many a second; the others are counted. */
+#define REFUSED_BURST 20
+#define REFUSED_A_SECOND 1
+
+static JournalEntry entry_of(const Caller *caller, const char *action, const char *service, const char *machine, const char *text)
+{
+    Credentials *credentials = caller ? caller->credentials : NULL;
+
+    return (JournalEntry){
+        .time_us = time_now_us(),
+        .uid = credentials ? credentials->uid : geteuid(),
+        .pid = credentials ? credentials->pid : getpid(),
+        .program = credentials ? credentials_program(credentials) : "hvsockd",
+        .action = action,
+        .service = service,
+        .machine = machine,
+        .text = text,
+    };
+}
+
+void manager_log(Manager *manager, const Caller *caller, JournalBook book, const char *action, const char *service,
+                 const char *machine, const char *format, ...)
+{
+    Buffer text = {0};
+    va_list arguments;
+
+    if (format) {
+        va_start(arguments, format);
+        buffer_vprintf(&text, format, arguments);
+        va_end(arguments);
+        buffer_append_char(&text, '\0');
+    }
+    const JournalEntry entry = entry_of(caller, action, service, machine, text.size_bytes > 0 ? text.data : NULL);
+    journal_add(manager->journal, book, &entry);
+    buffer_release(&text);
+}
+
+void manager_log_taken(Manager *manager, const Caller *caller, const Service *service, const char *action)
+{
+    const char *name = service->context->name;
+
+    metrics_service(manager->metrics, name)->leases++;
+    manager_log(manager, caller, service->ephemeral_pid > 0 ? JOURNAL_EPHEMERAL : JOURNAL_HANDOUTS, action, name, NULL, NULL);
+}
+
+static bool change_is_ephemeral(const Change *change)
+{
+    return change->ephemeral_pid > 0 || (change->old_service && change->old_service->ephemeral_pid > 0) ||
+           (change->old_machine && change->old_machine->ephemeral_pid > 0);
+}
+
+void manager_log_change(ChangeSet *set, const Change *change, const char *action, const char *text)
+{
+    bool service = change->object == STORED_SERVICE;
+
+    set->logged++;
+    if (set->logged > LOGGED_OF_ONE_SET_MAX)
+        return;
+    const JournalEntry entry = entry_of(set->actor, action, service ? change->name : NULL, service ? NULL : change->name,
+                                        text ? text : set->why);
+    journal_stage(set->manager->journal, change_is_ephemeral(change) ? JOURNAL_EPHEMERAL : JOURNAL_CHANGES, &entry);
+}
+
+void manager_log_set(ChangeSet *set, const char *action, const char *name)
+{
+    size_t counts[CHANGE_REPLAN + 1] = {0};
+    Buffer text = {0};
+
+    for (size_t i = 0; i < set->count; i++)
+        counts[set->items[i].kind]++;
+    buffer_printf(&text, "%s%s%zu added, %zu changed, %zu removed", name ? name : "", name ? ": " : "", counts[CHANGE_ADD],
+                  counts[CHANGE_REPLACE], counts[CHANGE_REMOVE]);
+    if (set->logged > LOGGED_OF_ONE_SET_MAX)
+        buffer_printf(&text, "; %d of them are told one by one", LOGGED_OF_ONE_SET_MAX);
+    buffer_append_char(&text, '\0');
+    const JournalEntry entry = entry_of(set->actor, action, NULL, NULL, text.data);
+    journal_stage(set->manager->journal, JOURNAL_CHANGES, &entry);
+    set->manager->staged = true;
+    buffer_release(&text);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void manager_log_refused(Manager *manager, const Caller *caller, const char *method, const Failure *failure)
+{
+    const uint64_t interval_ns = 1000000000u / REFUSED_A_SECOND, burst_ns = (REFUSED_BURST - 1) * interval_ns;
+    uint64_t *bucket_ns = &manager->refused_bucket_ns, now = now_ns();
+    const char *dot = strrchr(method, '.');
+    char more[64] = "";
+
+    if (*bucket_ns > now + burst_ns) {
+        manager->refused_unlogged++;
+        return;
+    }
+    *bucket_ns = (*bucket_ns > now ? *bucket_ns : now) + interval_ns;
+    if (manager->refused_unlogged > 0)
+        snprintf(more, sizeof(more), "; %llu more before it were not told", (unsigned long long)manager->refused_unlogged);
+    manager->refused_unlogged = 0;
+    json_t *parameters = json_loadb(failure->parameters.data, failure->parameters.size_bytes, 0, NULL);
+    const char *reason = json_string_value(json_object_get(parameters, "reason"));
+    manager_log(manager, caller, JOURNAL_REFUSED, "refused", json_string_value(json_object_get(parameters, "name")), NULL,
+                "%s: %s%s", dot ? dot + 1 : method, reason ? reason : "not allowed", more);
+    json_decref(parameters);
+    manager_events_flush(manager);
+}
+
+Journal *manager_journal(Manager *manager)
+{
+    return manager->journal;
+}
+
+/* What cannot be written is told once, and when it can be again; status tells it meanwhile. No call fails for it. */
+void manager_log_flush(Manager *manager)
+{
+    int r = journal_flush(manager->journal);
+    JournalCounts counts = journal_take_counts(manager->journal);
+    GlobalMetrics *metrics = metrics_global(manager->metrics);
+
+    metrics->log_entries += counts.written;
+    metrics->log_entries_lost += counts.lost;
+    manager->events_told &= counts.written == 0; /* who reads the log as it grows is told as watchers are */
+    if (counts.lost > 0 && !manager->journal_trouble &&
+        asprintf(&manager->journal_trouble, "%s/" LOG_FOLDER ": entries of the log are lost: %s", manager->state_path,
+                 r < 0 ? strerror(-r) : "too many of one commit") >= 0) {
+        log_error("%s", manager->journal_trouble);
+    } else if (counts.written > 0 && counts.lost == 0 && manager->journal_trouble) {
+        log_notice("%s/" LOG_FOLDER ": entries of the log are written again", manager->state_path);
+        free(TAKE_PTR(manager->journal_trouble));
+    }
+}
+
+int manager_open_log(Manager *manager)
+{
+    _cleanup_(freep) char *folder = NULL;
+
+    if (asprintf(&folder, "%s/" LOG_FOLDER, manager->state_path) < 0)
+        return -ENOMEM;
+    return journal_open(manager->journal, folder);
+}
