@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <systemd/sd-bus.h>
+#include <unistd.h>
 
 #include "daemon/activate/unit.h"
 #include "schema/base/text.h"
@@ -44,22 +45,35 @@ static void job_free(Job *job)
     free(job);
 }
 
-static void job_end(Job *job, const char *why)
+static void job_end(Job *job, const char *why, bool refused)
 {
     Units *units = job->units;
     _cleanup_(freep) char *service = TAKE_PTR(job->service);
 
     job_free(job);
-    units->on_started(service, why, units->userdata);
+    units->on_started(service, why, refused, units->userdata);
 }
 
-static void job_end_with(Job *job, const char *what, const char *why)
+static void job_end_with(Job *job, const char *what, const char *why, bool refused)
 {
     _cleanup_(freep) char *text = NULL;
 
     if (asprintf(&text, "%s: %s%s%s", job->unit, what, why ? ": " : "", why ? why : "") < 0)
         text = NULL;
-    job_end(job, text ? text : "out of memory");
+    job_end(job, text ? text : "out of memory", refused);
+}
+
+/* It is we who may not, or the bus that has no systemd behind it. */
+static bool is_refusal(const sd_bus_error *error)
+{
+    static const char *const names[] = {SD_BUS_ERROR_ACCESS_DENIED, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+                                        SD_BUS_ERROR_AUTH_FAILED, SD_BUS_ERROR_NO_REPLY, SD_BUS_ERROR_SERVICE_UNKNOWN,
+                                        SD_BUS_ERROR_NAME_HAS_NO_OWNER, SD_BUS_ERROR_DISCONNECTED};
+
+    for (size_t i = 0; i < ELEMENTS_OF(names); i++)
+        if (sd_bus_error_has_name(error, names[i]))
+            return true;
+    return false;
 }
 
 static int on_answer(sd_bus_message *message, void *userdata, sd_bus_error *error)
@@ -69,12 +83,12 @@ static int on_answer(sd_bus_message *message, void *userdata, sd_bus_error *erro
     const char *path;
 
     if (refused) {
-        job_end_with(job, "systemd does not start it", refused->message ? refused->message : refused->name);
+        job_end_with(job, "systemd does not start it", refused->message ? refused->message : refused->name, is_refusal(refused));
         return 0;
     }
     int r = sd_bus_message_read(message, "o", &path);
     if (r < 0 || !(job->path = strdup(path)))
-        job_end_with(job, "systemd does not start it", strerror(r < 0 ? -r : ENOMEM));
+        job_end_with(job, "systemd does not start it", strerror(r < 0 ? -r : ENOMEM), false);
     return 0;
 }
 
@@ -93,9 +107,9 @@ static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error 
     if (!job)
         return 0;
     if (strcmp(result, "done") == 0 || strcmp(result, "skipped") == 0)
-        job_end(job, NULL);
+        job_end(job, NULL, false);
     else
-        job_end_with(job, "it has not started, systemctl status tells more", result);
+        job_end_with(job, "it has not started, systemctl status tells more", result, false);
     return 0;
 }
 
@@ -114,14 +128,31 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
 
     units_close(units);
     while (!TAILQ_EMPTY(&units->jobs))
-        job_end_with(TAILQ_FIRST(&units->jobs), "the system's bus has gone", NULL);
+        job_end_with(TAILQ_FIRST(&units->jobs), "the system's bus has gone", NULL, true);
     return 0;
 }
 
 static int on_time(sd_event_source *source, uint64_t time_us, void *userdata)
 {
-    job_end_with(userdata, "systemd has not started it in five minutes", NULL);
+    job_end_with(userdata, "systemd has not started it in five minutes", NULL, false);
     return 0;
+}
+
+/* As systemctl(1) does: root needs no bus in between. */
+static int open_private(sd_bus **ret)
+{
+    sd_bus *bus = NULL;
+    int r = geteuid() == 0 && !getenv("DBUS_SYSTEM_BUS_ADDRESS") ? sd_bus_new(&bus) : -EPERM;
+
+    if (r >= 0)
+        r = sd_bus_set_address(bus, "unix:path=/run/systemd/private");
+    if (r >= 0)
+        r = sd_bus_start(bus);
+    if (r >= 0)
+        *ret = bus;
+    else
+        sd_bus_close_unref(bus);
+    return r;
 }
 
 static int units_open(Units *units)
@@ -130,7 +161,9 @@ static int units_open(Units *units)
 
     if (units->bus)
         return 0;
-    int r = sd_bus_open_system(&bus);
+    int r = open_private(&bus);
+    if (r < 0)
+        r = sd_bus_open_system(&bus);
     if (r >= 0)
         r = sd_bus_attach_event(bus, units->event, SD_EVENT_PRIORITY_NORMAL);
     if (r >= 0)

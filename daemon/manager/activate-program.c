@@ -237,7 +237,8 @@ void manager_activate_on_started(const char *key, size_t key_size_bytes, pid_t p
     program->pid = pid;
     program->fd = fd_close(program->fd);
     bool had_failed = serving->activating.limit.back_offs > 0;
-    start_limit_succeeded(&serving->activating.limit);
+    if (!program->starts_unit)
+        start_limit_succeeded(&serving->activating.limit);
     if (had_failed)
         activating_keep(serving);
     ServiceMetrics *metrics = metrics_service(manager->metrics, serving->name);
@@ -245,7 +246,7 @@ void manager_activate_on_started(const char *key, size_t key_size_bytes, pid_t p
     metrics_add_spawn(manager->metrics, serve_now_ns() - program->asked_ns);
     touch(serving);
     log_debug("%s: process %d is started", serving->name, (int)pid);
-    if (!program->accepted) {
+    if (!program->accepted && !program->starts_unit) {
         manager_event(manager, "started", serving->name, NULL, "%s is served by process %d, which was started for it", serving->name,
                       (int)pid);
         manager_events_flush(manager);
@@ -278,11 +279,16 @@ void manager_activate_on_exited(const char *key, size_t key_size_bytes, pid_t pi
     if (!program)
         return;
     Serving *serving = program->serving;
-    bool waits = !program->accepted;
+    bool waits = !program->accepted, starts_unit = program->starts_unit && !program->stopping;
     if (program->pid == 0)
         program->pid = pid;
-    tell_exited(program, status);
+    if (!starts_unit)
+        tell_exited(program, status);
     program_end(program);
+    if (starts_unit && status == 0)
+        activate_unit_started(serving);
+    else if (starts_unit)
+        activate_unit_failed(serving);
     slot_is_free(serving, waits);
 }
 

@@ -13,6 +13,8 @@
 #include "daemon/manager/kept.h"
 #include "daemon/manager/serve.h"
 
+#define SYSTEMCTL "/usr/bin/systemctl"
+
 /* ---- who it is ---- */
 
 static bool keeper_is_root(const Manager *manager)
@@ -32,7 +34,7 @@ static uid_t default_user(const Manager *manager, const Service *service)
  * is not known, and is the caller's. */
 static int find_account(Manager *manager, const Service *service, ProgramWish *wish, char **ret_why)
 {
-    const Activation *activate = service->context->activate;
+    const Activation *activate = wish->activate;
     char number[16];
     const Account *account = NULL;
 
@@ -74,6 +76,8 @@ static int ask_keeper(Program *program, const Service *service, ProgramWish *wis
     Buffer value = {0}, fields = {0};
     KeptKey key;
 
+    if (!wish->activate)
+        wish->activate = service->context->activate;
     int r = find_account(manager, service, wish, ret_why);
     if (r < 0)
         return r;
@@ -84,7 +88,6 @@ static int ask_keeper(Program *program, const Service *service, ProgramWish *wis
     wish->error_index = (int)fd_count;
     fds[fd_count++] = error_fd;
     snprintf(cgroup, sizeof(cgroup), "%s-%llx", serving->name, (unsigned long long)program->number);
-    wish->activate = service->context->activate;
     wish->service = serving->name;
     wish->cgroup = cgroup;
     r = program_describe(wish, &fields);
@@ -185,7 +188,30 @@ static bool may_start(Serving *serving, const Activation *activate)
     return false;
 }
 
-static void start_unit(Serving *serving, const char *unit)
+/* Where systemd does not listen to us, for we are nobody, it does to the keeper. */
+static void start_unit_as_root(Serving *serving, const Service *service, const char *unit)
+{
+    char *arguments[] = {(char[]){SYSTEMCTL}, (char[]){"start"}, (char[]){"--no-ask-password"}, (char *)(uintptr_t)unit, NULL};
+    char user[] = "0";
+    const Activation activate = {.mode = ACTIVATION_WAIT, .exec = arguments, .user = user};
+    _cleanup_(freep) char *why = NULL;
+    int fds[1];
+    Program *program = NULL;
+    ProgramWish wish = {.activate = &activate};
+
+    int r = find_record(serving, service);
+    if (r == 0 && !(program = program_new(serving, NULL)))
+        r = -ENOMEM;
+    if (r == 0) {
+        program->starts_unit = true;
+        r = ask_keeper(program, service, &wish, fds, 0, &why);
+    }
+    if (r < 0)
+        not_started(serving, program, r, why);
+    serving_update(serving);
+}
+
+static void start_unit(Serving *serving, const Service *service, const char *unit)
 {
     Manager *manager = serving->manager;
     _cleanup_(freep) char *why = NULL;
@@ -195,32 +221,59 @@ static void start_unit(Serving *serving, const char *unit)
         r = units_new(manager->event, activate_on_unit, manager, &manager->activate->units);
     if (r == 0)
         r = units_start(manager->activate->units, unit, serving->name, &why);
-    if (r < 0) {
+    if (r < 0 && hold_is_privileged(manager->hold)) {
+        start_unit_as_root(serving, service, unit);
+    } else if (r < 0) {
         activate_put_off(serving, false, why ? why : strerror(-r));
-        return;
+    } else {
+        serving->activating.unit_starts = true;
+        serving_update(serving);
     }
-    serving->activating.unit_starts = true;
-    serving_update(serving);
-    log_info("%s: %s is started", serving->name, unit);
 }
 
-void activate_on_unit(const char *service, const char *why, void *userdata)
+/* It takes its sockets by itself, and we do not look until it lets go of them; should it never, we look again. */
+void activate_unit_started(Serving *serving)
+{
+    serving->activating.unit_starts = true;
+    start_limit_succeeded(&serving->activating.limit);
+    log_info("%s: its unit is started", serving->name);
+    manager_event(serving->manager, "started", serving->name, NULL, "the unit of %s is started", serving->name);
+    activate_later(serving, ACTIVATE_UNIT_TAKES_US);
+    serving_update(serving);
+}
+
+/* systemctl has told the journal why. */
+void activate_unit_failed(Serving *serving)
+{
+    const Service *service = registry_find_service(&serving->manager->registry, serving->name);
+    const Activation *activate = service ? service->context->activate : NULL;
+    _cleanup_(freep) char *why = NULL;
+
+    if (activate && activate->unit &&
+        asprintf(&why, "%s does not start; `journalctl -t %s` and its status tell why", activate->unit, serving->name) < 0)
+        why = NULL;
+    activate_put_off(serving, false, why ? why : "its unit does not start");
+}
+
+void activate_on_unit(const char *name, const char *why, bool refused, void *userdata)
 {
     Manager *manager = userdata;
-    Serving *serving = serving_find(manager, service);
+    Serving *serving = serving_find(manager, name);
+    const Service *service = registry_find_service(&manager->registry, name);
 
     if (!serving || !serving->activating.unit_starts)
         return;
-    if (why) {
-        serving->activating.unit_starts = false;
-        activate_put_off(serving, false, why);
-        serving_update(serving);
+    if (!why) {
+        metrics_service(manager->metrics, name)->started++;
+        activate_unit_started(serving);
     } else {
-        metrics_service(manager->metrics, service)->started++;
-        start_limit_succeeded(&serving->activating.limit);
-        manager_event(manager, "started", service, NULL, "the unit of %s is started", service);
-        /* It takes its sockets by itself, and we do not look until it lets go of them; should it never, we look again. */
-        activate_later(serving, ACTIVATE_UNIT_TAKES_US);
+        const Activation *activate = service ? service->context->activate : NULL;
+        serving->activating.unit_starts = false;
+        if (refused && activate && activate->unit && hold_is_privileged(manager->hold))
+            start_unit_as_root(serving, service, activate->unit);
+        else
+            activate_put_off(serving, false, why);
+        serving_update(serving);
     }
     hold_flush(manager->hold);
     manager_events_flush(manager);
@@ -288,7 +341,7 @@ void activate_listeners(Serving *serving, Service *service)
     if (!may_start(serving, activate))
         return;
     if (activate->unit)
-        start_unit(serving, activate->unit);
+        start_unit(serving, service, activate->unit);
     else
         start_program(serving, service);
 }

@@ -29,10 +29,12 @@ Taking activate_taking(const Serving *serving, const Service *service, bool clie
     const Activating *activating = &serving->activating;
     const Activation *activate = service->context->activate;
 
-    if (activating->waiter || activating->unit_starts)
+    if (activating->waiter && !activating->waiter->starts_unit)
         return TAKING_NOBODY;
     if (clients)
         return TAKING_CLIENTS;
+    if (activating->waiter || activating->unit_starts)
+        return TAKING_NOBODY;
     if (!activate || !service_effectively_enabled(service))
         return TAKING_NOBODY;
     if (activating->failed || (manager->activate->without_keeper && !activate->unit))

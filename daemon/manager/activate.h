@@ -47,6 +47,7 @@ struct Program {
     pid_t pid;          /* 0: on its way */
     int fd;             /* of its connection, until it has started: -1 */
     bool stopping;
+    bool starts_unit; /* it asks systemd for us */
 };
 
 RB_HEAD(Programs, Program);
@@ -107,7 +108,9 @@ int activate_hash(Manager *manager, const Service *service, uint64_t *ret);
 bool activate_connection_consume(Serving *serving, Accepted *accepted, int fd);
 /* Somebody waits: starts what is to take the listeners. */
 void activate_listeners(Serving *serving, Service *service);
-void activate_on_unit(const char *service, const char *why, void *userdata);
+void activate_unit_started(Serving *serving);
+void activate_unit_failed(Serving *serving);
+void activate_on_unit(const char *service, const char *why, bool refused, void *userdata);
 
 /* ---- activate-program.c: programs, and what the keeper has of them ---- */
 Program *program_new(Serving *serving, Accepted *accepted);

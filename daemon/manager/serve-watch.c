@@ -41,6 +41,11 @@ void serving_update(Serving *serving)
 {
     Service *service = registry_find_service(&serving->manager->registry, serving->name);
 
+    /* Somebody has it: no matter what was to be waited for. */
+    if (serving->activating.unit_starts && leases_of_service(serving->manager->leases, serving->name)) {
+        serving->activating.unit_starts = false;
+        serving->activating.later = sd_event_source_disable_unref(serving->activating.later);
+    }
     serving->taking = find_taking(serving, service);
     for (Listener *listener = service ? service->listeners : NULL; listener; listener = listener->next) {
         if (serving->taking != TAKING_NOBODY)
