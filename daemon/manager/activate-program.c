@@ -131,8 +131,7 @@ void program_end(Program *program)
     touch(serving);
 }
 
-/* Not by its own doing: a connection that it never got is another's. */
-static void program_give_back(Program *program)
+void program_give_back(Program *program)
 {
     Serving *serving = program->serving;
     Accepted *accepted = program->accepted;
@@ -155,11 +154,6 @@ static void program_give_back(Program *program)
     memcpy(text, accepted->text, accepted->size_bytes);
     text[accepted->size_bytes] = '}';
     serving_keep_consume(serving, accepted, text, size_bytes, fd);
-}
-
-void program_lost(Program *program)
-{
-    program_give_back(program);
 }
 
 void program_stop(Program *program)

@@ -121,7 +121,7 @@ static bool is_passing(int error)
 static void not_started(Serving *serving, Program *program, int error, const char *why)
 {
     if (program && is_passing(error))
-        program_lost(program);
+        program_give_back(program);
     else if (program)
         program_end(program);
     activate_put_off(serving, is_passing(error), why ? why : strerror(-error));

@@ -348,8 +348,9 @@ void manager_activate_lost(Manager *manager)
     size_t count = activate->program_count;
     Program *program;
 
+    /* Also of those that we have not heard of yet: one that has begun with a connection is not followed by another. */
     while ((program = RB_ROOT(&activate->programs)))
-        program_lost(program);
+        program_end(program);
     if (count > 0)
         log_error("hvsock-keeper has ended, and with it %zu program%s", count, count == 1 ? "" : "s");
     if (!activate->grace)

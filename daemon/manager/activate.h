@@ -116,8 +116,8 @@ void activate_on_unit(const char *service, const char *why, bool refused, void *
 Program *program_new(Serving *serving, Accepted *accepted);
 /* It is over, or never was: its slot is free, and its connection closed. */
 void program_end(Program *program);
-/* The keeper is gone. */
-void program_lost(Program *program);
+/* It was not started, for want of something that comes back: its connection waits for another. */
+void program_give_back(Program *program);
 void program_stop(Program *program);
 void program_key(const Program *program, KeptKey *key);
 int program_value(const Program *program, Buffer *value);
