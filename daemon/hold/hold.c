@@ -11,7 +11,7 @@
 #include "daemon/log.h"
 
 #define SEND_TIMEOUT_MS 2000 /* a keeper that takes nothing for so long is dead, or as good as that */
-#define LIST_TIMEOUT_MS 20000
+#define LIST_TIMEOUT_MS 3000 /* for each frame of it */
 #define FLUSH_TIMEOUT_MS 5000
 #define FRAMES_A_TURN 64
 /* A frame is sent before the next item could be too much for it. */
@@ -464,7 +464,8 @@ static int item_read(const FrameField *field, HoldItem *item, uint64_t *fd_count
             item->key_size_bytes = part.size_bytes;
             break;
         case KEEPER_TAG_VALUE:
-            r = frame_field_fields(&part, &item->value);
+            if (frame_field_fields(&part, &item->value) < 0)
+                item->value = (FrameFields){0}; /* its reader finds that everything is missing */
             break;
         case KEEPER_TAG_FDS:
             r = frame_field_number(&part, fd_count);
@@ -511,7 +512,6 @@ static int list_items(const Frame *frame, FdList *fds, int (*on_item)(const Hold
 
 int hold_list(Hold *hold, int (*on_item)(const HoldItem *item, void *userdata), void *userdata)
 {
-    uint64_t until_us = hold_now_us() + LIST_TIMEOUT_MS * 1000u;
     FdList fds = {0};
     Frame frame;
 
@@ -523,7 +523,7 @@ int hold_list(Hold *hold, int (*on_item)(const HoldItem *item, void *userdata), 
             hold_tell_later(hold, (size_t)(frame.fields.data - hold->data) + frame.fields.size_bytes, &fds);
         fd_list_clear(&fds);
         if (r == 0)
-            r = hold_receive(hold, until_us, &frame, &fds);
+            r = hold_receive(hold, hold_now_us() + LIST_TIMEOUT_MS * 1000u, &frame, &fds);
     }
     fd_list_clear(&fds);
     return r;

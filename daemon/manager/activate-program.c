@@ -369,6 +369,8 @@ static int take_back_program(Manager *manager, const HoldItem *item, const char 
     Accepted *accepted = NULL;
     Serving *serving;
 
+    if (item->pid <= 0)
+        return -EBADMSG;
     if (item->exited) {
         hold_delete(manager->hold, item->key, item->key_size_bytes);
         log_info("%s: process %d has ended while hvsockd did not run", service, (int)item->pid);

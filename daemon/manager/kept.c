@@ -175,6 +175,7 @@ static void remember_held(Manager *manager)
 
     metrics->held_listeners = manager->registry.listener_count;
     metrics->held_leases = leases_count(manager->leases);
+    metrics->held_programs = manager_activate_count(manager);
 }
 
 void manager_keep_flush(Manager *manager)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "daemon/log.h"
@@ -58,7 +59,20 @@ static bool path_is_there(const KeptValue *value)
 
     if (!path)
         return true;
-    return lstat(path, &status) == 0 && status.st_dev == value->numbers[KEPT_DEVICE] && status.st_ino == value->numbers[KEPT_INODE];
+    if (lstat(path, &status) < 0)
+        return errno != ENOENT && errno != ENOTDIR; /* in a folder that only the keeper may look into */
+    return status.st_dev == value->numbers[KEPT_DEVICE] && status.st_ino == value->numbers[KEPT_INODE];
+}
+
+/* Another hvsockd's mistake is not to be ours. */
+static bool is_socket_of_type(int fd, uint64_t type)
+{
+    static const int types[] = {[SERVICE_STREAM] = SOCK_STREAM, [SERVICE_SEQPACKET] = SOCK_SEQPACKET, [SERVICE_DGRAM] = SOCK_DGRAM};
+    int found;
+    socklen_t size_bytes = sizeof(found);
+
+    return type > 0 && type < ELEMENTS_OF(types) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &found, &size_bytes) == 0 &&
+           found == types[type];
 }
 
 static int add_listener(Manager *manager, Service *service, const KeptKey *key, KeptValue *value, int *fd)
@@ -97,7 +111,8 @@ static int take_listener(TakeBack *back, const KeptKey *key, KeptValue *value, F
     Service *service = name ? registry_find_service(&manager->registry, name) : NULL;
     _cleanup_(fd_closep) int fd = fd_list_take(fds, 0);
 
-    if (fd < 0 || !name || !kept_key_part(key, 1) || !value->texts[KEPT_CLAIM])
+    if (fd < 0 || !name || !kept_key_part(key, 1) || !value->texts[KEPT_CLAIM] ||
+        !is_socket_of_type(fd, value->numbers[KEPT_TYPE]))
         return -EBADMSG;
     if (service && path_is_there(value)) {
         back->listeners++;
