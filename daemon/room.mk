@@ -24,7 +24,7 @@ endif
 # hvsock-keeper: a program of its own, of few objects, so that it starts fast.
 $(eval $(call archive,keeper,$(filter-out daemon/keeper/main.c,$(wildcard daemon/keeper/*.c))))
 # What runs in the keeper's memory after clone must not leave marks there for tools that do not know of it.
-$(B)/daemon/keeper/child.o: override CFLAGS += $(if $(SANITIZE)$(FUZZ),-fno-sanitize=all) $(if $(COVERAGE),-fno-profile-arcs -fno-test-coverage)
+$(B)/daemon/keeper/child.o: override CFLAGS += $(if $(SANITIZE)$(FUZZ),-fno-sanitize=all)
 $(B)/hvsock-keeper: $(B)/daemon/keeper/main.o $(B)/keeper.a $(B)/schema.a
 	$(call link)
 ALL += $(B)/hvsock-keeper

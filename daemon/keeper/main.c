@@ -100,8 +100,8 @@ static bool is_over(Keeper *keeper, uint64_t now_us)
 {
     if (!keeper->is_ending || !TAILQ_EMPTY(&keeper->programs.running))
         return false;
-    if (!programs_reap(keeper))
-        return TAILQ_EMPTY(&keeper->programs.remains) || now_us >= keeper->end_by_us;
+    if (!programs_reap(keeper) && TAILQ_EMPTY(&keeper->programs.remains))
+        return true;
     if (keeper->end_by_us == NEVER_US)
         keeper->end_by_us = now_us + ORPHANS_US;
     programs_kill_orphans();

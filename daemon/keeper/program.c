@@ -96,20 +96,15 @@ void program_ended(Keeper *keeper, Program *program, int status)
     }
 }
 
-void program_resumed(Keeper *keeper, Program *program, int status, bool is_untold, uint64_t kill_at_us)
+void program_resumed(Keeper *keeper, Program *program, int status, uint64_t kill_at_us)
 {
     if (kill_at_us > 0) {
         program->is_stopping = true;
         program->kill_at_us = kill_at_us;
         keeper->programs.stopping_count++;
     }
-    if (status < 0)
-        return;
-    program_ended(keeper, program, status);
-    if (is_untold && !program->is_untold) {
-        program->is_untold = true;
-        TAILQ_INSERT_TAIL(&keeper->programs.untold, program, link);
-    }
+    if (status >= 0) /* and whoever was connected knows of it: there is no client yet */
+        program_ended(keeper, program, status);
 }
 
 void program_told(Keeper *keeper, Program *program)
@@ -150,9 +145,7 @@ void programs_release(Keeper *keeper)
 
 void program_signal(Keeper *keeper, const Program *program, int signal)
 {
-    /* Its group, which it leads from its first moment on; itself, should it have left that; and what it has put elsewhere. */
-    if (kill(-program->pid, signal) < 0 || getpgid(program->pid) != program->pid)
-        kill(program->pid, signal);
+    kill(-program->pid, signal); /* the group that it leads, which a session's leader cannot leave */
     if (program->cgroup)
         cgroups_kill(&keeper->cgroups, program->cgroup, signal, program->pid);
 }

@@ -55,7 +55,7 @@ int program_add(struct Keeper *keeper, struct Item *item, Program **ret);
 void program_runs(struct Keeper *keeper, Program *program, pid_t pid, char *cgroup);
 /* What was known of one that runs in the process that we have executed in the place of: wait(2)'s status where it has ended,
  * else -1; when it is to be killed, else 0. */
-void program_resumed(struct Keeper *keeper, Program *program, int status, bool is_untold, uint64_t kill_at_us);
+void program_resumed(struct Keeper *keeper, Program *program, int status, uint64_t kill_at_us);
 /* Its item stays the caller's. */
 void program_free(struct Keeper *keeper, Program *program);
 /* It has ended. */

@@ -31,7 +31,6 @@ typedef enum StateTag {
     STATE_TAG_FILES, /* RLIMIT_NOFILE's soft limit, which programs get */
     STATE_TAG_SERIAL,
     STATE_TAG_IS_CLIENT,
-    STATE_TAG_IS_UNTOLD,
     STATE_TAG_STOP_TIMEOUT_US,
     STATE_TAG_KILL_AT_US, /* it is being stopped */
     STATE_TAG_CGROUP,
@@ -64,8 +63,6 @@ static void put_program(Buffer *frame, const Program *program)
     frame_put_number(frame, STATE_TAG_STOP_TIMEOUT_US, program->stop_timeout_us);
     if (program->has_ended)
         frame_put_number(frame, KEEPER_TAG_STATUS, (uint64_t)(unsigned)program->status);
-    if (program->is_untold)
-        frame_put_number(frame, STATE_TAG_IS_UNTOLD, 1);
     if (program->is_stopping)
         frame_put_number(frame, STATE_TAG_KILL_AT_US, program->kill_at_us);
     frame_put_text(frame, STATE_TAG_CGROUP, program->cgroup);
@@ -186,7 +183,7 @@ typedef struct Fields Fields;
 
 struct Fields {
     FrameField key, value, instance, cgroup;
-    uint64_t removes_path, device, inode, files, serial, is_client, is_untold, stop_timeout_us, kill_at_us, pid, status;
+    uint64_t removes_path, device, inode, files, serial, is_client, stop_timeout_us, kill_at_us, pid, status;
     bool has_status, has_kill_at;
     int fds[KEEPER_ITEM_FDS_MAX];
     size_t fd_count;
@@ -236,9 +233,6 @@ static void read_fields(FrameFields fields, Fields *ret)
         case STATE_TAG_IS_CLIENT:
             ret->is_client = number;
             break;
-        case STATE_TAG_IS_UNTOLD:
-            ret->is_untold = number;
-            break;
         case STATE_TAG_STOP_TIMEOUT_US:
             ret->stop_timeout_us = number;
             break;
@@ -263,6 +257,9 @@ static int resume_keeper(Keeper *keeper, const Fields *fields)
 {
     if (fields->fd_count != 1)
         return -EBADMSG;
+    int r = fd_set_nonblocking(fields->fds[0], true);
+    if (r < 0)
+        return r;
     set_cloexec(fields->fds[0], true);
     keeper->listener_fd = fields->fds[0];
     keeper->removes_path = fields->removes_path != 0;
@@ -288,7 +285,7 @@ static int resume_program(Keeper *keeper, Item *item, const Fields *fields)
         frame_field_text(&fields->cgroup, &cgroup);
     program->stop_timeout_us = fields->stop_timeout_us;
     program_runs(keeper, program, (pid_t)fields->pid, TAKE_PTR(cgroup));
-    program_resumed(keeper, program, fields->has_status ? (int)fields->status : -1, fields->is_untold != 0,
+    program_resumed(keeper, program, fields->has_status ? (int)fields->status : -1,
                     fields->has_kill_at ? fields->kill_at_us : 0);
     return 0;
 }

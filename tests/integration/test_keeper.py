@@ -223,6 +223,8 @@ class Items(KeeperCase):
         self.assertEqual((answer.type, answer[ERROR], answer[KEY]), (REFUSED, EMFILE, b"l1"))
         self.assertEqual(self.keys(client), {b"l2"})
         # So many connections that none can be accepted: it neither spins nor ends.
+        for i in range(6):
+            client.put(f"m{i}", b"", self.pipes(8))
         probes = []
         for _ in range(14):
             probes.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
@@ -233,7 +235,7 @@ class Items(KeeperCase):
         self.assertLess(sum(map(int, after)) - sum(map(int, before[1])), 10)
         for probe in probes:
             probe.close()
-        self.assertEqual(self.keys(client), {b"l2"})
+        self.assertEqual(len(self.keys(client)), 7)
 
 
 class Clients(KeeperCase):
@@ -252,6 +254,25 @@ class Clients(KeeperCase):
                     os.kill(os.getpid(), signal.SIGKILL)
             os.waitpid(child, 0)
             self.assertEqual(len(self.keys(keeper.client())), 50 * (round + 1))
+
+    def test_many_unread_answers(self):
+        """Whoever asks and does not read is not read from any more; nothing of what was sent and answered is lost."""
+        keeper = self.keeper()
+        for closes in (False, True):
+            client = keeper.client()
+            client.socket.settimeout(0.5)
+            sent = 0
+            with self.assertRaises(TimeoutError):
+                while sent < 10000:
+                    client.send(PUT, item(f"{closes}-{sent}"), request=100 + sent)
+                    sent += 1
+            self.assertGreater(sent, 64)
+            if closes:
+                client.close()
+            else:
+                for i in range(sent):
+                    self.assertEqual(client.receive().request, 100 + i)
+            self.assertEqual(len([key for key in self.keys(keeper.client()) if key.startswith(str(closes).encode())]), sent)
 
     def test_the_last_hello(self):
         keeper = self.keeper()

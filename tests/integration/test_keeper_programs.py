@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,8 +17,8 @@ import unittest
 
 from hv.daemon import BUILD, wait_for
 from hv.keeper import (
-    CRITICAL, DELETE, DONE, END, ERROR, EXITED, INSTANCE, KEY, NUMBER, PID, PROGRAM, PUT, REEXEC, REFUSED, SIGNAL, START, STARTED, STATUS,
-    STOP, TEXT, UID, VALUE, Client, Keeper, field, item, program,
+    CRITICAL, DELETE, DONE, END, ERROR, EXITED, INSTANCE, KEY, LIST, NUMBER, PID, PROGRAM, PUT, REEXEC, REFUSED, SIGNAL, START, STARTED, STATUS,
+    STOP, TEXT, UID, VALUE, Client, Keeper, field, frame, item, program,
 )
 from test_keeper import KeeperCase as Base
 
@@ -325,6 +326,7 @@ class Refused(ProgramCase):
             resource.setrlimit(resource.RLIMIT_NPROC, (1, 1)), os.setgroups([]), os.setresgid(*[uid + 1] * 3), os.setresuid(*[uid + 1] * 3))
         self.own, self.client = keeper.start(), keeper.client()
         self.assertEqual(self.refused("/bin/true"), (EAGAIN, "clone"))
+        keeper.kill()  # a sanitizer could not look for what it leaves
 
     def test_no_more_descriptors(self):
         self.own = self.keeper(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)))
@@ -568,6 +570,58 @@ class Reexec(ProgramCase):
         self.assertTrue(self.is_new(inode)())
         self.assertEqual(len(self.keys(self.client)), (count + 199) // 200 * 200)
 
+    def test_client_that_does_not_read(self):
+        """It is waited for a second, and closed then: it connects again, and finds everything."""
+        for i in range(0, 2000, 200):
+            self.client.send(PUT, *(item(f"l{j}", b"x" * 200) for j in range(i, i + 200)))
+        for i in range(5):
+            self.client.send(LIST, request=100 + i)
+        inode = self.replace()
+        os.kill(self.own.pid, signal.SIGHUP)
+        wait_for(self.is_new(inode), 5)
+        while self.client.receive() is not None:
+            pass
+        self.assertEqual(len(self.keys(self.own.client())), 2000)
+
+    def resume(self, state, fds):
+        """A keeper that finds this state, as if another version had left it."""
+        with tempfile.TemporaryFile() as file:
+            file.write(state)
+            file.flush()
+            with self.own.log.open("ab") as log:
+                return subprocess.Popen(
+                    [self.binary, "--runtime", self.own.folder, f"--resume={file.fileno()}"], pass_fds=[file.fileno(), *fds],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def test_state_of_another_version(self):
+        """What it does not know it skips, and what it cannot understand costs nothing else."""
+        FD, REMOVES_PATH = 0x100, 0x101
+        self.own.end()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(str(self.own.path))
+            listener.listen(5)
+            pipes = self.pipes(2)
+            head = frame(1, field(FD, listener.fileno()), field(INSTANCE, b"i" * 16), field(REMOVES_PATH, 1), field(0x7777 | CRITICAL, "newer"), version=9)
+            items = [
+                frame(3, field(KEY, "l"), field(VALUE, "v"), field(FD, pipes[0]), field(0x7777, "newer"), version=9),
+                frame(99, field(KEY, "what is this"), version=9),
+                frame(3, field(VALUE, "no key")),
+                frame(2, field(KEY, "no descriptor")),
+                frame(3, field(KEY, "m"), field(FD, pipes[1])),
+            ]
+            good = head + b"".join(items)
+            for tail, known in ((b"", {b"l", b"m"}), (b"garbage" * 10, {b"l", b"m"}), (items[0][:20], {b"l", b"m"})):
+                process = self.resume(good + tail, [listener.fileno(), *pipes])
+                client = Client(self.own.path)
+                self.assertEqual((client.hello[INSTANCE], client.hello[PID]), (b"i" * 16, process.pid))
+                self.assertEqual(self.keys(client), known)
+                client.call(END)
+                self.assertEqual(process.wait(10), 0)
+                client.close()
+            # Without a listener it cannot go on.
+            for state in (b"", b"garbage" * 10, b"".join(items)):
+                self.assertEqual(self.resume(state, pipes).wait(10), 1)
+
     def test_without_a_client(self):
         self.client.put("l", b"v", self.pipes(1))
         self.client.close()
@@ -660,8 +714,21 @@ class Cgroup(ProgramCase):
         self.assertEqual(self.client.exited("q"), signal.SIGKILL)
         wait_for(lambda: self.cgroups() == [])
 
+    def test_cgroups_of_its_own(self):
+        """What a program makes below its cgroup goes with it."""
+        script = 'cd "$0" && mkdir -p a/b && { sleep 1000 & } && echo $! >a/b/cgroup.procs && echo up && wait'
+        reader, writer = os.pipe()
+        self.run_program("p", "/bin/sh", "-c", "d=$(sed -n s/^0:://p /proc/self/cgroup); exec sh -c '%s' %s/${d##*/}" % (script, self.unit),
+                         fds=[writer], stdout=0, environment="PATH=" + os.environ["PATH"])
+        os.close(writer)
+        with os.fdopen(reader, "rb") as file:
+            self.assertEqual(file.read(3), b"up\n")
+        self.client.call(STOP, field(KEY, "p"))
+        self.client.exited("p")
+        wait_for(lambda: self.cgroups() == [])
+        self.assertEqual(children(self.own.pid), [])
+
     def test_keeper_killed(self):
-        environment = "PATH=" + os.environ["PATH"]
         self.ready("p", "setsid sleep 1000 & echo up; wait")
         left = wait_for(lambda: [int(pid) for pid in (self.unit / self.cgroups()[0] / "cgroup.procs").read_text().split()][1:])
         self.own.kill()

@@ -195,6 +195,7 @@ class Keeper:
         self.path = self.folder / "keeper"
         self.log = self.folder / "log"
         self.clients = []
+        self.process = None
         self.binary = BUILD / "hvsock-keeper"
         if start:
             self.start()
@@ -243,8 +244,13 @@ class Keeper:
         return self.process.wait(seconds)
 
     def close(self):
+        """Ends it as an administrator would, so that a sanitizer sees what it has left."""
         for client in self.clients:
             client.close()
-        if self.process.poll() is None:
-            self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            if self.process and self.process.poll() is None and (status := self.end()) != 0:
+                raise AssertionError(f"hvsock-keeper ended with {status}: {self.log.read_text()}")
+        finally:
+            if self.process and self.process.poll() is None:
+                self.kill()
+            shutil.rmtree(self.folder, ignore_errors=True)
