@@ -240,6 +240,9 @@ void manager_activate_on_started(const char *key, size_t key_size_bytes, pid_t p
     metrics_add_spawn(manager->metrics, serve_now_ns() - program->asked_ns);
     touch(serving);
     log_debug("%s: process %d is started", serving->name, (int)pid);
+    if (!program->starts_unit)
+        manager_log_program(manager, serving->name, "activated", program->accepted ? program->accepted->text : NULL,
+                            program->accepted ? program->accepted->size_bytes : 0, "process %d", (int)pid);
     if (!program->accepted && !program->starts_unit) {
         manager_event(manager, "started", serving->name, NULL, "%s is served by process %d, which was started for it", serving->name,
                       (int)pid);
@@ -261,6 +264,7 @@ static void tell_exited(const Program *program, int status)
         return;
     }
     log_info("%s: process %d has ended: %s", name, (int)program->pid, how);
+    manager_log_program(program->serving->manager, name, "ended", NULL, 0, "process %d: %s", (int)program->pid, how);
     manager_event(program->serving->manager, "ended", name, NULL, "process %d of %s has ended: %s", (int)program->pid, name, how);
 }
 

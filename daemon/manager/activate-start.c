@@ -237,6 +237,7 @@ void activate_unit_started(Serving *serving)
     serving->activating.unit_starts = true;
     start_limit_succeeded(&serving->activating.limit);
     log_info("%s: its unit is started", serving->name);
+    manager_log_program(serving->manager, serving->name, "activated", NULL, 0, "its unit");
     manager_event(serving->manager, "started", serving->name, NULL, "the unit of %s is started", serving->name);
     activate_later(serving, ACTIVATE_UNIT_TAKES_US);
     serving_update(serving);

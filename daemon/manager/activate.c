@@ -117,6 +117,7 @@ void activate_fail(Serving *serving, const char *format, ...)
     serving->activating.failed = why;
     serving->activating.later = sd_event_source_disable_unref(serving->activating.later);
     log_error("%s: %s; connections are closed until `hvsockctl enable %s`", serving->name, why ? why : "?", serving->name);
+    manager_log_program(serving->manager, serving->name, "failed", NULL, 0, "%s", why ? why : "?");
     manager_event(serving->manager, "failed", serving->name, NULL, "%s has failed: %s", serving->name, why ? why : "?");
     activating_keep(serving);
     touch(serving);
@@ -134,9 +135,11 @@ void activate_put_off(Serving *serving, bool passing, const char *why)
         activate_fail(serving, "%s (%d times in a row)", why, START_FAILURES_MAX);
         return;
     }
-    if (bucket_take(&activating->log_ns, 1000000000u / LOG_A_SECOND, (uint64_t)(LOG_BURST - 1) * 1000000000u / LOG_A_SECOND, now_ns))
+    if (bucket_take(&activating->log_ns, 1000000000u / LOG_A_SECOND, (uint64_t)(LOG_BURST - 1) * 1000000000u / LOG_A_SECOND, now_ns)) {
         log_warning("%s: %s; tried again in %llu ms", serving->name, why,
                     (unsigned long long)((activating->limit.next_ns - now_ns) / 1000000u));
+        manager_log_program(serving->manager, serving->name, "start-failed", NULL, 0, "%s", why);
+    }
     activating_keep(serving);
     activate_later(serving, (activating->limit.next_ns - now_ns) / 1000u + 1);
 }

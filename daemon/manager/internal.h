@@ -278,6 +278,10 @@ void manager_log_change(ChangeSet *set, const Change *change, const char *action
 void manager_log_set(ChangeSet *set, const char *action, const char *name);
 /* A process has a lease that it had not. */
 void manager_log_taken(Manager *manager, const Caller *caller, const Service *service, const char *action);
+/* Of a service's programs: hvsockd itself does it. It is written at once. connection: what a program was started for, as a
+ * Connection object as far as it goes; size 0: none. */
+void manager_log_program(Manager *manager, const char *service, const char *action, const char *connection, size_t size_bytes,
+                         const char *format, ...) _printf_(6, 7);
 int manager_open_log(Manager *manager);
 void manager_log_flush(Manager *manager);
 

@@ -59,6 +59,40 @@ void manager_log_taken(Manager *manager, const Caller *caller, const Service *se
     manager_log(manager, caller, service->ephemeral_pid > 0 ? JOURNAL_EPHEMERAL : JOURNAL_HANDOUTS, action, name, NULL, NULL);
 }
 
+/* A text that is a member of that object, where it needs no escapes. */
+static int member_text(const char *object, size_t size_bytes, const char *member, const char **ret)
+{
+    const char *at = size_bytes == 0 ? NULL : memmem(object, size_bytes, member, strlen(member));
+
+    *ret = at ? at + strlen(member) : NULL;
+    return *ret ? (int)strcspn(*ret, "\"") : 0;
+}
+
+void manager_log_program(Manager *manager, const char *service, const char *action, const char *connection, size_t size_bytes,
+                         const char *format, ...)
+{
+    const Service *known = registry_find_service(&manager->registry, service);
+    _cleanup_(freep) char *machine = NULL;
+    const char *peer, *name;
+    Buffer text = {0};
+    va_list arguments;
+
+    va_start(arguments, format);
+    buffer_vprintf(&text, format, arguments);
+    va_end(arguments);
+    int peer_bytes = member_text(connection, size_bytes, ",\"peer\":\"", &peer);
+    int name_bytes = member_text(connection, size_bytes, ",\"machine\":\"", &name);
+    if (peer_bytes > 0)
+        buffer_printf(&text, " for %.*s", peer_bytes, peer);
+    if (name_bytes > 0)
+        machine = strndup(name, (size_t)name_bytes);
+    buffer_append_char(&text, '\0');
+    manager_log(manager, NULL, known && known->ephemeral_pid > 0 ? JOURNAL_EPHEMERAL : JOURNAL_ACTIVATIONS, action, service, machine,
+                "%s", text.data ? text.data : "");
+    buffer_release(&text);
+    manager_log_flush(manager);
+}
+
 static bool change_is_ephemeral(const Change *change)
 {
     return change->ephemeral_pid > 0 || (change->old_service && change->old_service->ephemeral_pid > 0) ||

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 
-from hv.case import NOBODY, Case, Varlink, signal, wait_for
+from hv.case import BUILD, NOBODY, Case, Varlink, signal, wait_for
+from test_listeners import connect
 
 
 class Log(Case):
@@ -59,6 +60,36 @@ class Log(Case):
         self.assertEqual(self.c.call("ReadLog", name="nobody"), {})
         for file in (self.d.state / "log").iterdir():
             self.assertEqual(file.stat().st_mode & 0o777, 0o600)
+
+    def test_programs(self):
+        """What was started for whom; what could not be."""
+        if not (BUILD / "hvsock-keeper").exists():
+            self.skipTest("hvsock-keeper is not built")
+        self.register(activate={"mode": "accept", "exec": ["/bin/cat"]})
+        self.register("w", activate={"mode": "wait", "exec": ["/bin/sh", "-c", "exit 3"]})
+        self.register("n", activate={"mode": "accept", "exec": ["/nowhere/x"]})
+        with connect(self.d.folder / "a.sock") as client:
+            client.sendall(b"x")
+            self.assertEqual(client.recv(1), b"x")
+            wait_for(lambda: self.told(name="a")[-1] == ("activated", "a"), 5, self.told)
+            entry = self.log(name="a")[-1]
+            self.assertEqual((entry["action"], entry["processId"], entry["program"]), ("activated", self.d.pid, "hvsockd"))
+            self.assertRegex(entry["text"], rf"^process \d+ for uid:{os.getuid()}$")
+            metrics = self.c.call("Metrics")["text"]
+            for line in (
+                "hvsock_programs 1",
+                'hvsock_started_total{service="a"} 1',
+                'hvsock_accepted_total{service="a"} 1',
+                "hvsock_spawn_seconds_count 1",
+            ):
+                self.assertIn(f"\n{line}\n", metrics)
+        for name in ("w", "n"):
+            for _ in range(3):
+                connect(self.d.folder / f"{name}.sock").close()
+        wait_for(lambda: ("ended", "w") in self.told() and {("failed", "n"), ("start-failed", "n")} & set(self.told()), 10, self.told)
+        text = [e["text"] for e in self.log(name="w") if e["action"] == "ended"][0]
+        self.assertRegex(text, r"^process \d+: exit status 3$")
+        self.assertTrue((self.d.state / "log/activations").stat().st_size > 0)
 
     def test_reload(self):
         self.d.file("x", {"services": [{"name": "x", "listen": [], "port": self.d.port()}]})
