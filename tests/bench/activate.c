@@ -17,7 +17,8 @@
 
 #include "tests/bench/bench.h"
 
-#define TRIALS 40
+#define TRIALS 60
+#define SIDES_MAX 4
 #define IDLE_LISTENERS 19000
 #define RESTART_LISTENERS 10000
 #define RESTART_PATHS 40 /* of these; somebody connects to them meanwhile */
@@ -49,13 +50,16 @@ static double first_byte(const char *path)
     return seconds;
 }
 
-static double first_bytes(const char *path)
+/* The median of each; in turn one by one, for what else this machine does changes from moment to moment. NULL: left out. */
+static void first_bytes(const char *const *paths, size_t count, double *ret_medians)
 {
-    double seconds[TRIALS];
+    double seconds[SIDES_MAX][TRIALS];
 
     for (size_t i = 0; i < TRIALS; i++)
-        seconds[i] = first_byte(path);
-    return bench_median(seconds, TRIALS);
+        for (size_t k = 0; k < count; k++)
+            seconds[k][i] = paths[k] ? first_byte(paths[k]) : 0;
+    for (size_t k = 0; k < count; k++)
+        ret_medians[k] = bench_median(seconds[k], TRIALS);
 }
 
 /* ---- the bare program ---- */
@@ -136,6 +140,7 @@ static Other others[] = {
     {.name = "s6-ipcserver", .arguments = {"s6-ipcserver", "-q", "-c", "1000", "-C", "1000", "PATH", "ONCE"}},
 };
 #define OTHERS (sizeof(others) / sizeof(others[0]))
+_Static_assert(2 + OTHERS <= SIDES_MAX, "ours, the bare program, and all others");
 
 static void other_start(Other *other, const char *folder)
 {
@@ -235,18 +240,20 @@ static void compare(bool waits, const char *what, double target)
     for (size_t k = 0; k < OTHERS && !waits; k++)
         other_start(&others[k], daemon.folder);
     for (size_t i = 0; i < BENCH_ROUNDS; i++) {
-        ours[i] = first_bytes(path);
-        bare[i] = first_bytes(bare_path);
+        const char *paths[2 + OTHERS] = {path, bare_path};
+        double medians[2 + OTHERS], fastest = 0;
+        for (size_t k = 0; k < OTHERS && !waits; k++)
+            paths[2 + k] = others[k].pid > 0 ? others[k].path : NULL;
+        first_bytes(paths, 2 + OTHERS, medians);
+        ours[i] = medians[0];
+        bare[i] = medians[1];
         ratios[i] = ours[i] / bare[i];
-        best[i] = 0;
-        for (size_t k = 0; k < OTHERS && !waits; k++) {
-            if (others[k].pid == 0)
-                continue;
-            others[k].seconds[i] = first_bytes(others[k].path);
-            if (best[i] == 0 || others[k].seconds[i] < best[i])
-                best[i] = others[k].seconds[i];
+        for (size_t k = 0; k < OTHERS; k++) {
+            others[k].seconds[i] = medians[2 + k];
+            if (paths[2 + k] && (fastest == 0 || medians[2 + k] < fastest))
+                fastest = medians[2 + k];
         }
-        best[i] = best[i] > 0 ? ours[i] / best[i] : 0;
+        best[i] = fastest > 0 ? ours[i] / fastest : 0;
     }
     end(server);
     bench_daemon_remove(&daemon);
@@ -279,9 +286,11 @@ static void compare_idle(void)
     snprintf(none_path, sizeof(none_path), "%s/ours.sock", none.folder);
     register_program(&none, none_path, false);
     for (size_t i = 0; i < BENCH_ROUNDS; i++) {
-        many_seconds[i] = first_bytes(many_path);
-        none_seconds[i] = first_bytes(none_path);
-        ratios[i] = many_seconds[i] / none_seconds[i];
+        double medians[2];
+        first_bytes((const char *[]){many_path, none_path}, 2, medians);
+        many_seconds[i] = medians[0];
+        none_seconds[i] = medians[1];
+        ratios[i] = medians[0] / medians[1];
     }
     bench_daemon_remove(&many);
     bench_daemon_remove(&none);
@@ -294,6 +303,7 @@ static void compare_idle(void)
 
 typedef struct Counts {
     volatile unsigned tries, refused;
+    volatile int error; /* the last */
 } Counts;
 
 /* Connects to one path after the other until it is ended, and holds what it gets for a while. */
@@ -308,8 +318,10 @@ static pid_t connect_meanwhile(const BenchDaemon *daemon, Counts *counts)
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         snprintf(address.sun_path, sizeof(address.sun_path), "%s/idle-%u", daemon->folder, i % RESTART_PATHS);
         counts->tries++;
-        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 && errno != EAGAIN)
+        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 && errno != EAGAIN) {
             counts->refused++;
+            counts->error = errno;
+        }
         close(fd);
         settle(1000000);
     }
@@ -330,7 +342,7 @@ static void compare_restart(void)
     for (size_t i = 0; i < RESTART_ROUNDS; i++) {
         bench_daemon_stop(&daemon);
         cold[i] = bench_daemon_start(&daemon);
-        settle(200000000);
+        settle(600000000); /* all of it has reached the keeper */
         pid_t client = connect_meanwhile(&daemon, counts);
         settle(50000000);
         end(daemon.pid);
