@@ -712,6 +712,32 @@ for _ in range(int(sys.argv[1])):
         wait_for(lambda: not self.programs(), 5)
         self.assertNotEqual(self.answer(self.connect())[0], pid)
 
+    def test_clock_is_set(self):
+        """A day back and forth: neither starts are counted by it, nor does anybody wait for it."""
+        if not GUEST:
+            self.skipTest("sets the clock: runs in the guest of tests/vm alone")
+
+        def add(seconds):
+            time.clock_settime(time.CLOCK_REALTIME, time.clock_gettime(time.CLOCK_REALTIME) + seconds)
+
+        day = 24 * 3600
+        self.register(count=1, activate={"startLimit": "2/20s"})
+        try:
+            self.answer(self.connect())
+            add(-day)
+            self.answer(self.connect())
+            add(2 * day)
+            self.closed(self.connect())
+            self.assertIn("more than 2/20s", self.service()["runtime"]["reason"])
+            missing = self.d.folder / "b.sock"
+            super().register("b", ["/no/such/program"], listen=[f"unix://{missing}"])
+            for i in range(5):
+                add(-day if i % 2 else day)
+                self.closed(self.connect(missing))
+            self.wait_state(self.c, "b", "failed", 10)
+        finally:
+            add(-day)
+
     def test_datagrams(self):
         code = "import socket; s = socket.socket(fileno=3); d, a = s.recvfrom(100); open(%r, 'wb').write(d)"
         out = self.d.folder / "out"
