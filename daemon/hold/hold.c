@@ -161,7 +161,8 @@ void hold_put(Hold *hold, const char *key, size_t key_size_bytes, const Buffer *
         fd_count > KEEPER_ITEM_FDS_MAX || !gather(hold, KEEPER_PUT, fd_count))
         return;
     put_item(&hold->gathered, key, key_size_bytes, value, fd_count);
-    memcpy(hold->gathered_fds + hold->gathered_fd_count, fds, fd_count * sizeof(*fds));
+    if (fd_count > 0)
+        memcpy(hold->gathered_fds + hold->gathered_fd_count, fds, fd_count * sizeof(*fds));
     hold->gathered_fd_count += fd_count;
 }
 

@@ -9,6 +9,8 @@ CORPUS_reg := tests/golden/import
 # In the mode FUZZ=1 libFuzzer brings main; else replay.c does.
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(B)/config.a $(B)/schema.a
 	$(call link,$(LIBS_yaml-0.1) $(LIBS_jansson),$(if $(FUZZ),-fsanitize=fuzzer))
+# Of hvsockctl, this alone.
+$(B)/tests/fuzz/hybrid: $(B)/ctl/stream/hybrid-reply.o
 
 fuzz-replay: $(FUZZERS:%=$(B)/tests/fuzz/%)
 	$(Q)tests/fuzz/run replay $(B) $(foreach f,$(FUZZERS),'$f tests/fuzz/corpus/$f $(CORPUS_$f)')

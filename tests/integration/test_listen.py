@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 
-from hv.case import GUEST, wait_for
+from hv.case import wait_for
 from peers import Peers, read_all
 
 
@@ -366,17 +366,6 @@ class Listen(Peers):
         client.close()
         process.terminate()
         self.ends(process, 0, f"hvsockctl: unix://{path}: connections wait: Too many open files; raise RLIMIT_NOFILE\n".encode())
-
-    def test_guest_vsock(self):
-        if not GUEST:
-            self.skipTest("connects AF_VSOCK: runs in the guest of tests/vm alone")
-        port = self.d.port()
-        process = self.start("listen", f"vsock://:{port}", "--echo")
-        data = self.volume(4 << 20)
-        output, errors = self.run_ctl("connect", f"vsock:1:{port}", "--retry", "5", data=data, timeout=120)
-        self.assertEqual((hashlib.sha256(output).digest(), errors), (hashlib.sha256(data).digest(), ""))
-        process.terminate()
-        self.ends(process)
 
 
 class Services(Peers):
