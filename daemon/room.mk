@@ -25,6 +25,7 @@ endif
 $(eval $(call archive,keeper,$(filter-out daemon/keeper/main.c,$(wildcard daemon/keeper/*.c))))
 # What runs in the keeper's memory after clone must not leave marks there for tools that do not know of it.
 $(B)/daemon/keeper/child.o: override CFLAGS += $(if $(SANITIZE)$(FUZZ),-fno-sanitize=all)
-$(B)/hvsock-keeper: $(B)/daemon/keeper/main.o $(B)/keeper.a $(B)/schema.a
+$(eval $(call archive,place,$(wildcard daemon/place/*.c)))
+$(B)/hvsock-keeper: $(B)/daemon/keeper/main.o $(B)/keeper.a $(B)/place.a $(B)/schema.a
 	$(call link)
 ALL += $(B)/hvsock-keeper

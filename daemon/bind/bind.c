@@ -125,7 +125,7 @@ static bool find_place(const BindRequest *request, Names *names, char **ret_path
     return false;
 }
 
-int bind_many(const BindRequest *requests, PlaceResult *results, size_t count)
+int bind_many(const BindRequest *requests, PlaceResult *results, size_t count, const BindHands *hands)
 {
     _cleanup_(freep) PlaceRequest *places = reallocarray(NULL, count + 1, sizeof(*places));
     _cleanup_(freep) PlaceResult *made = reallocarray(NULL, count + 1, sizeof(*made));
@@ -141,7 +141,10 @@ int bind_many(const BindRequest *requests, PlaceResult *results, size_t count)
         if (find_place(&requests[i], &names, &paths[i], &places[found], &results[i]))
             indices[found++] = i;
     }
-    place_bind_many(places, made, found);
+    if (hands)
+        hands->bind_many(places, made, found, hands->userdata);
+    else
+        place_bind_many(places, made, found);
     for (size_t i = 0; i < found; i++)
         results[indices[i]] = made[i];
     for (size_t i = 0; i < count; i++)
@@ -160,12 +163,12 @@ static int result_check(PlaceResult *result)
 
 int bind_listener(const BindRequest *request, PlaceResult *result)
 {
-    int r = bind_many(request, result, 1);
+    int r = bind_many(request, result, 1, NULL);
 
     return r < 0 ? r : result_check(result);
 }
 
-int bind_change(const BindRequest *request, int fd, const char *path, PlaceResult *result)
+int bind_change(const BindRequest *request, int fd, const char *path, PlaceResult *result, const BindHands *hands)
 {
     PlaceRequest place;
     Names names = {0};
@@ -173,7 +176,11 @@ int bind_change(const BindRequest *request, int fd, const char *path, PlaceResul
     *result = (PlaceResult){.fd = -1};
     take_over(request, &place);
     place.path = path;
-    if (!path || find_owner(request, &names, &place, result))
+    if (path && !find_owner(request, &names, &place, result))
+        return result_check(result);
+    if (hands)
+        hands->change(&place, fd, result, hands->userdata);
+    else
         place_change(&place, fd, result);
     return result_check(result);
 }

@@ -11,6 +11,7 @@
 #include "schema/model/address.h"
 
 typedef struct BindRequest BindRequest;
+typedef struct BindHands BindHands;
 typedef struct Binder Binder;
 
 struct BindRequest {
@@ -34,11 +35,18 @@ struct Binder {
     bool (*find)(const BindRequest *request, char **ret_path, PlaceRequest *place, PlaceResult *result);
 };
 
+/* Who does it. */
+struct BindHands {
+    void (*bind_many)(const PlaceRequest *requests, PlaceResult *results, size_t count, void *userdata);
+    void (*change)(const PlaceRequest *request, int fd, PlaceResult *result, void *userdata);
+    void *userdata;
+};
+
 extern const Binder *const binders[]; /* NULL-terminated, generated */
 
 /* See place_bind. -ENOMEM alone is answered as an error. */
 int bind_listener(const BindRequest *request, PlaceResult *result);
-/* See place_bind_many. -ENOMEM: no result is filled in. A result that waits without a reason had no memory for it. */
-int bind_many(const BindRequest *requests, PlaceResult *results, size_t count);
+/* See place_bind_many. hands: NULL is ourselves. -ENOMEM: no result is filled in. A result that waits without a reason had no memory for it. */
+int bind_many(const BindRequest *requests, PlaceResult *results, size_t count, const BindHands *hands);
 /* See place_change. path is the listener's, as place_bind told it; NULL: it has none. */
-int bind_change(const BindRequest *request, int fd, const char *path, PlaceResult *result);
+int bind_change(const BindRequest *request, int fd, const char *path, PlaceResult *result, const BindHands *hands);

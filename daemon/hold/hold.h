@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/place/place.h"
 #include "schema/base/fd.h"
 #include "schema/wire/keeper.h"
 
@@ -80,6 +81,18 @@ int hold_signal(Hold *hold, const char *key, size_t key_size_bytes, int signal);
  * header. *ret_frame is good until the next call. -ENOTCONN, -ETIMEDOUT, -EREMOTEIO: REFUSED. */
 int hold_call(Hold *hold, KeeperType type, const Buffer *fields, const int *fds, size_t fd_count, int timeout_ms, Frame *ret_frame,
               FdList *ret_fds);
+
+/* ---- places.c: what it does in our stead where it is privileged (hold_is_privileged) ---- */
+
+/* As place_bind_many, place_change and place_release_many. Where it does not answer, results are WAITING, and say so. */
+void hold_bind_many(Hold *hold, const PlaceRequest *requests, PlaceResult *results, size_t count);
+void hold_change(Hold *hold, const PlaceRequest *request, int fd, PlaceResult *result);
+void hold_release_many(Hold *hold, const PlaceHeld *held_consume, size_t count);
+/* As place_is_gone. */
+bool hold_is_gone(Hold *hold, const char *path, uint64_t device, uint64_t inode);
+/* As holders_find and holders_of_each, without the keeper and ourselves. */
+int hold_find_holders(Hold *hold, const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count);
+int hold_find_holders_of_each(Hold *hold, const uint64_t *inodes, size_t count, pid_t *ret_pids);
 
 /* Ends the keeper and all that it holds: waits until everything is let go of, and at most timeout_ms until it is over. */
 int hold_end(Hold *hold, int timeout_ms);

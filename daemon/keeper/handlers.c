@@ -386,7 +386,8 @@ Handler handler_find(uint16_t type)
     } table[] = {
         {KEEPER_HELLO, on_hello},   {KEEPER_PUT, on_put},   {KEEPER_DELETE, on_delete}, {KEEPER_LIST, on_list},
         {KEEPER_START, on_start},   {KEEPER_SIGNAL, on_signal}, {KEEPER_STOP, on_stop}, {KEEPER_END, on_end},
-        {KEEPER_REEXEC, on_reexec},
+        {KEEPER_REEXEC, on_reexec}, {KEEPER_BIND, bind_on_bind}, {KEEPER_HOLDERS, bind_on_holders},
+        {KEEPER_HOLDERS_OF_EACH, bind_on_holders_of_each},
     };
 
     for (size_t i = 0; i < ELEMENTS_OF(table); i++)

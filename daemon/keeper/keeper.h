@@ -91,6 +91,9 @@ void keeper_end(Keeper *keeper);
 /* NULL: nobody knows this type. A handler answers by request_…; -EBADMSG: the message is malformed, and its peer closed. */
 Handler handler_find(uint16_t type);
 /* bind.c */
+int bind_on_bind(const Request *request);
+int bind_on_holders(const Request *request);
+int bind_on_holders_of_each(const Request *request);
 
 /* ---- peer.c ---- */
 void peers_accept(Keeper *keeper);

@@ -121,7 +121,7 @@ static int listing_finish(const Listing *listing, char ***ret)
         inodes[i] = listing->items[i].inode;
     /* Where it cannot be told who has them, that is left out. */
     if (listing->count > 0)
-        holders_of_each(inodes, listing->count, pids);
+        manager_find_holders_of_each(listing->manager, inodes, listing->count, pids);
     for (size_t i = 0; i < listing->count; i++) {
         const Open *item = &listing->items[i];
         int r = open_finish(item, item->pid > 0 ? item->pid : pids[i], &objects[i]);

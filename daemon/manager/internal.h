@@ -3,6 +3,7 @@
 #pragma once
 
 #include "config/load.h"
+#include "daemon/bind/bind.h"
 #include "daemon/handout/lease.h"
 #include "daemon/hold/hold.h"
 #include "daemon/manager/manager.h"
@@ -215,6 +216,14 @@ void manager_listener_told(Manager *manager, Listener *listener);
 void manager_take_result(Manager *manager, Listener *listener, PlaceResult *result);
 /* It was let go of, and is in no queue any more. inode: of its socket, where others may still have it; else 0. */
 void manager_listener_closed(Manager *manager, Listener *listener, uint64_t inode);
+/* places.c: as those of daemon/place, by whoever may: we, or hvsock-keeper */
+BindHands manager_hands(Manager *manager);
+void manager_release_places(Manager *manager, const PlaceHeld *held_consume, size_t count);
+void manager_release_place(Manager *manager, int fd_consume, const char *path, uint64_t device, uint64_t inode);
+bool manager_place_is_gone(Manager *manager, const char *path, uint64_t device, uint64_t inode);
+/* As holders_find and holders_of_each, without the keeper. */
+int manager_find_holders(Manager *manager, const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count);
+int manager_find_holders_of_each(Manager *manager, const uint64_t *inodes, size_t count, pid_t *ret_pids);
 /* run.c */
 void manager_run_plan(Manager *manager);
 /* The same, from outside of a settling: nothing is bound or let go of for changes that are not committed yet; their

@@ -294,27 +294,3 @@ void manager_kept_open(Manager *manager)
         log_warning("hvsock-keeper is not there (%s): what is held now would be lost with hvsockd, and no program is started, "
                     "until it runs", strerror(-r));
 }
-
-/* ---- who holds ---- */
-
-int manager_find_holders(Manager *manager, const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count)
-{
-    pid_t keeper = hold_pid(manager->hold);
-    int r = holders_find(inodes, inode_count, max + 1, ret_pids, ret_count);
-
-    if (r < 0)
-        return r;
-    for (size_t i = 0; keeper > 0 && i < *ret_count; i++)
-        if ((*ret_pids)[i] == keeper) {
-            (*ret_count)--;
-            memmove(*ret_pids + i, *ret_pids + i + 1, (*ret_count - i) * sizeof(**ret_pids));
-            break;
-        }
-    if (*ret_count > max)
-        *ret_count = max;
-    if (*ret_count == 0) {
-        free(*ret_pids);
-        *ret_pids = NULL;
-    }
-    return 0;
-}

@@ -91,5 +91,3 @@ void manager_keep_flush(Manager *manager);
 void manager_keep_flush_wait(Manager *manager);
 /* Everything was let go of, as was asked for. */
 void manager_forget_held(Manager *manager);
-/* As holders_find, without the keeper. */
-int manager_find_holders(Manager *manager, const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count);

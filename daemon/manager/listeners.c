@@ -321,7 +321,7 @@ static void listener_let_go(Manager *manager, Listener *listener)
     manager_dequeue_listener(manager, listener);
     listener_stop_watch(listener);
     manager_forget_listener(manager, listener);
-    place_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
+    manager_release_place(manager, TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
     free(listener->path);
     listener->path = NULL;
     listener->adopted = false;

@@ -11,6 +11,8 @@
 /* Programs have the time that their services give them; systemd would wait for as long. */
 #define KEEPER_END_TIMEOUT_MS 100000
 
+#define CLOSE_AT_ONCE 64
+
 int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret)
 {
     _cleanup_(manager_freep) Manager *manager = calloc(1, sizeof(*manager));
@@ -238,13 +240,28 @@ int manager_start(Manager *manager)
     return 0;
 }
 
-void manager_stop(Manager *manager)
+static void let_go_of_all(Manager *manager)
 {
+    PlaceHeld held[CLOSE_AT_ONCE];
+    size_t count = 0;
+
     for (Service *service = registry_next_service(&manager->registry, NULL); service;
          service = registry_service_after(service))
-        for (Listener *listener = service->listeners; listener; listener = listener->next)
-            if (listener->fd >= 0)
-                place_release(TAKE_FD(listener->fd), listener->path, listener->device, listener->inode);
+        for (Listener *listener = service->listeners; listener; listener = listener->next) {
+            if (listener->fd < 0)
+                continue;
+            held[count++] = (PlaceHeld){TAKE_FD(listener->fd), listener->path, listener->device, listener->inode};
+            if (count == CLOSE_AT_ONCE) {
+                manager_release_places(manager, held, count);
+                count = 0;
+            }
+        }
+    manager_release_places(manager, held, count);
+}
+
+void manager_stop(Manager *manager)
+{
+    let_go_of_all(manager);
     if (manager->hold)
         hold_end(manager->hold, KEEPER_END_TIMEOUT_MS);
     manager_forget_held(manager);

@@ -119,11 +119,9 @@ static void folders_sweep(Folders *folders)
 }
 
 /* Is the socket file still the one that it bound? */
-static bool listener_is_there(const Listener *listener)
+static bool listener_is_there(Manager *manager, const Listener *listener)
 {
-    struct stat status;
-
-    return lstat(listener->path, &status) == 0 && status.st_dev == listener->device && status.st_ino == listener->inode;
+    return !manager_place_is_gone(manager, listener->path, listener->device, listener->inode);
 }
 
 /* What was lost is bound anew. */
@@ -167,7 +165,7 @@ static void folder_lost(Manager *manager, Folder *folder, const char *name)
     for (listener = LIST_FIRST(&folder->listeners); listener; listener = next) {
         next = LIST_NEXT(listener, of_folder);
         if (listener->state != LISTENER_LISTENING || !listener->path ||
-            (name && strcmp(strrchr(listener->path, '/') + 1, name) != 0) || listener_is_there(listener))
+            (name && strcmp(strrchr(listener->path, '/') + 1, name) != 0) || listener_is_there(manager, listener))
             continue;
         manager_lose_listener(manager, listener);
         any = true;

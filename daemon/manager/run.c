@@ -115,7 +115,8 @@ static void run_add(Run *run, Manager *manager, Listener *listener)
         return;
     }
     PlaceResult result = {.fd = -1};
-    if (bind_change(request, listener->fd, listener->path, &result) < 0) {
+    const BindHands hands = manager_hands(manager);
+    if (bind_change(request, listener->fd, listener->path, &result, &hands) < 0) {
         listener_failed(manager, listener, "out of memory");
     } else {
         manager_take_result(manager, listener, &result);
@@ -126,7 +127,8 @@ static void run_add(Run *run, Manager *manager, Listener *listener)
 
 static void run_bind(Run *run, Manager *manager)
 {
-    int r = bind_many(run->requests, run->results, run->count);
+    const BindHands hands = manager_hands(manager);
+    int r = bind_many(run->requests, run->results, run->count, &hands);
 
     for (size_t i = 0; i < run->count; i++) {
         PlaceResult *result = &run->results[i];
@@ -193,7 +195,7 @@ static void close_closing(Manager *manager)
             held[count] = (PlaceHeld){TAKE_FD(listener->fd), listener->path, listener->device, listener->inode};
             listeners[count] = listener;
         }
-        place_release_many(held, count);
+        manager_release_places(manager, held, count);
         for (size_t i = 0; i < count; i++)
             manager_listener_closed(manager, listeners[i], inodes[i]);
     }

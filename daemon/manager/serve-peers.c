@@ -250,7 +250,7 @@ static void look_for_open(Serving *serving, Accepted **items, uint64_t *inodes, 
 
     if (r < 0) {
         _cleanup_(freep) pid_t *pids = calloc(count, sizeof(*pids));
-        r = pids ? holders_of_each(inodes, count, pids) : -ENOMEM;
+        r = pids ? manager_find_holders_of_each(serving->manager, inodes, count, pids) : -ENOMEM;
         for (size_t i = 0; i < count; i++)
             open[i] = r < 0 || pids[i] > 0 || may_be_open(serving, items[i]);
     }

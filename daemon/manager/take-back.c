@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "daemon/log.h"
 #include "daemon/manager/kept.h"
@@ -14,6 +13,8 @@
 typedef struct TakeBack {
     Manager *manager;
     size_t listeners, leases, gone;
+    PlaceHeld *unwanted; /* their paths are owned; let go of when all is listed, for the keeper may have to be asked then */
+    size_t unwanted_count;
 } TakeBack;
 
 /* ---- values ---- */
@@ -51,17 +52,61 @@ int kept_value_read(FrameFields fields, KeptValue *value)
 
 /* ---- listeners ---- */
 
-/* The path may have gone meanwhile, or be somebody else's: then nobody can come by it any more. */
+/* The path may have gone meanwhile, or be somebody else's: then nobody can come by it any more. Where we may not look, that
+ * comes out later. */
 static bool path_is_there(const KeptValue *value)
 {
     const char *path = value->texts[KEPT_PATH];
-    struct stat status;
 
-    if (!path)
-        return true;
-    if (lstat(path, &status) < 0)
-        return errno != ENOENT && errno != ENOTDIR; /* in a folder that only the keeper may look into */
-    return status.st_dev == value->numbers[KEPT_DEVICE] && status.st_ino == value->numbers[KEPT_INODE];
+    return !path || !place_is_gone(path, value->numbers[KEPT_DEVICE], value->numbers[KEPT_INODE]);
+}
+
+/* -ENOMEM: the descriptor is still the caller's. */
+static int add_unwanted(TakeBack *back, int fd_consume, char *path_consume, uint64_t device, uint64_t inode)
+{
+    PlaceHeld *more = reallocarray(back->unwanted, back->unwanted_count + 1, sizeof(*more));
+
+    if (!more)
+        return -ENOMEM;
+    back->unwanted = more;
+    more[back->unwanted_count++] = (PlaceHeld){fd_consume, path_consume, device, inode};
+    back->gone++;
+    return 0;
+}
+
+static void release_unwanted(TakeBack *back)
+{
+    manager_release_places(back->manager, back->unwanted, back->unwanted_count);
+    for (size_t i = 0; i < back->unwanted_count; i++)
+        free((void *)(uintptr_t)back->unwanted[i].path);
+    free(back->unwanted);
+}
+
+/* Those whose folders only the keeper may look into. */
+static int look_for_paths(TakeBack *back)
+{
+    Manager *manager = back->manager;
+    Listener *listener, *next;
+
+    for (Service *service = registry_next_service(&manager->registry, NULL); hold_is_privileged(manager->hold) && service;
+         service = registry_service_after(service))
+        for (listener = service->listeners; listener; listener = next) {
+            next = listener->next;
+            if (listener->fd < 0 || !listener->path ||
+                !manager_place_is_gone(manager, listener->path, listener->device, listener->inode))
+                continue;
+            manager_forget_listener(manager, listener);
+            manager_unwatch_listener(listener);
+            int r = add_unwanted(back, listener->fd, listener->path, listener->device, listener->inode);
+            if (r < 0)
+                return r;
+            listener->fd = -1;
+            listener->path = NULL;
+            registry_remove_listener(&manager->registry, listener);
+            listener_free(listener);
+            back->listeners--;
+        }
+    return 0;
 }
 
 /* Another hvsockd's mistake is not to be ours. */
@@ -119,8 +164,11 @@ static int take_listener(TakeBack *back, const KeptKey *key, KeptValue *value, F
         return add_listener(manager, service, key, value, &fd);
     }
     /* It is bound anew where it is wanted still. */
-    back->gone++;
-    place_release(TAKE_FD(fd), value->texts[KEPT_PATH], value->numbers[KEPT_DEVICE], value->numbers[KEPT_INODE]);
+    int r = add_unwanted(back, fd, value->texts[KEPT_PATH], value->numbers[KEPT_DEVICE], value->numbers[KEPT_INODE]);
+    if (r < 0)
+        return r;
+    fd = -1;
+    value->texts[KEPT_PATH] = NULL;
     hold_delete(manager->hold, key->text, key->size_bytes);
     return 0;
 }
@@ -229,6 +277,9 @@ int manager_take_back(Manager *manager)
         return 0;
     }
     int r = hold_list(manager->hold, on_item, &back);
+    if (r == 0)
+        r = look_for_paths(&back);
+    release_unwanted(&back);
     if (back.gone > 0)
         hold_flush_wait(manager->hold);
     if (r == -ENOMEM)

@@ -118,7 +118,7 @@ int holders_find(const uint64_t *inodes, size_t inode_count, size_t max, pid_t *
     return 0;
 }
 
-int holders_of_each(const uint64_t *inodes, size_t count, pid_t *ret_pids)
+int holders_of_each(const uint64_t *inodes, size_t count, pid_t but, pid_t *ret_pids)
 {
     _cleanup_(freep) uint64_t *sorted = reallocarray(NULL, count + 1, sizeof(*sorted));
     _cleanup_(freep) pid_t *pids = calloc(count + 1, sizeof(*pids));
@@ -134,7 +134,7 @@ int holders_of_each(const uint64_t *inodes, size_t count, pid_t *ret_pids)
         return -errno;
     for (struct dirent *entry; (entry = readdir(proc));) {
         uint64_t pid;
-        if (text_to_number(entry->d_name, INT32_MAX, &pid) && (pid_t)pid != getpid())
+        if (text_to_number(entry->d_name, INT32_MAX, &pid) && (pid_t)pid != getpid() && (pid_t)pid != but)
             process_holds(dirfd(proc), entry->d_name, sorted, count, pids);
     }
     for (size_t i = 0; i < count; i++) {

@@ -25,8 +25,9 @@ uint64_t holders_unix_inode(uint64_t device, uint64_t file_inode);
 /* Which of these sockets are still open, anywhere: in a process, or on their way to one (unix_diag, vsock_diag). All of
  * them are of one family, in our network namespace. -errno: the kernel cannot tell. */
 int holders_check_open(int family, const uint64_t *inodes, size_t count, bool *ret_open);
-/* One process for each of these sockets that holds it, beside ourselves; 0: none that can be seen. One walk. -errno. */
-int holders_of_each(const uint64_t *inodes, size_t count, pid_t *ret_pids);
+/* One process for each of these sockets that holds it, beside ourselves and that one (or 0); 0: none that can be seen. One
+ * walk. -errno. */
+int holders_of_each(const uint64_t *inodes, size_t count, pid_t but, pid_t *ret_pids);
 
 typedef struct HoldersVsock {
     uint32_t local_port, peer_cid, peer_port;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "daemon/place/batch.h"
 #include "daemon/place/path.h"
@@ -51,6 +52,24 @@ void place_change(const PlaceRequest *request, int fd, PlaceResult *result)
         result_set(result, PLACE_FAILED, errno, "the backlog cannot be set: %s", strerror(errno));
     else if (request->path)
         path_change(request, fd, result);
+}
+
+bool place_is_gone(const char *path, uint64_t device, uint64_t inode)
+{
+    struct stat status;
+
+    if (lstat(path, &status) == 0)
+        return status.st_dev != device || status.st_ino != inode;
+    return errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
+}
+
+void place_remove(const PlaceRequest *request)
+{
+    Batch batch;
+
+    batch_begin(&batch);
+    path_remove(&batch, request->path, request->device, request->inode);
+    batch_end(&batch);
 }
 
 void place_release_many(const PlaceHeld *held_consume, size_t count)

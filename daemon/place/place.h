@@ -80,6 +80,11 @@ void place_change(const PlaceRequest *request, int fd, PlaceResult *result);
  * once. false also where it does not say. */
 bool place_port_is_taken(uint32_t port);
 
+/* The path is not that file any more. Where it cannot be told, because we may not look there, it is said not to be gone. */
+bool place_is_gone(const char *path, uint64_t device, uint64_t inode);
+/* The file alone, where it is still that of device and inode; what place_release does first. */
+void place_remove(const PlaceRequest *request);
+
 /* Closes our copy. Paths: the file is removed where it is still ours (device, inode), and the socket shut down, so that
  * no copy of it accepts any more. AF_VSOCK: who else holds the inode keeps the port; see holders.h. */
 void place_release(int fd_consume, const char *path, uint64_t device, uint64_t inode);

@@ -41,6 +41,7 @@ typedef enum KeeperType {
     KEEPER_BIND = 9,  /* REQUEST...; BOUND: RESULT... and descriptors (daemon/place) */
     KEEPER_HOLDERS = 10, /* NUMBER... (inodes of sockets); DONE: NUMBER... pids, without the keeper and its client */
     KEEPER_REEXEC = 11, /* the keeper executes its program anew and keeps everything, this socket too (but not that of a client that leaves answers unread). DONE before */
+    KEEPER_HOLDERS_OF_EACH = 12, /* the same; DONE: as many NUMBERs, of each socket one process, or 0 */
     /* the keeper answers, or tells */
     KEEPER_DONE = 64,
     KEEPER_REFUSED = 65, /* ERROR (an errno), TEXT, KEY where one is meant */
@@ -86,3 +87,28 @@ typedef enum KeeperProgramTag {
     KEEPER_PROGRAM_STOP_TIMEOUT_US = 14 | FRAME_CRITICAL,
     KEEPER_PROGRAM_CGROUP = 15, /* a name for its cgroup, where the keeper has been given a tree to divide */
 } KeeperProgramTag;
+
+/* What the keeper does with a place (daemon/place): numbers are PlaceAction's. A REQUEST has at most one descriptor. */
+typedef enum KeeperPlaceTag {
+    KEEPER_PLACE_ACTION = 1 | FRAME_CRITICAL,
+    KEEPER_PLACE_PATH = 2 | FRAME_CRITICAL, /* text; absent: CID and PORT */
+    KEEPER_PLACE_CID = 3 | FRAME_CRITICAL,
+    KEEPER_PLACE_PORT = 4 | FRAME_CRITICAL,
+    KEEPER_PLACE_TYPE = 5 | FRAME_CRITICAL, /* SOCK_STREAM, … */
+    KEEPER_PLACE_BACKLOG = 6 | FRAME_CRITICAL,
+    KEEPER_PLACE_UID = 7 | FRAME_CRITICAL, /* of the file; this and the next four: absent means not asked */
+    KEEPER_PLACE_GID = 8 | FRAME_CRITICAL,
+    KEEPER_PLACE_MODE = 9 | FRAME_CRITICAL,
+    KEEPER_PLACE_AS_UID = 10 | FRAME_CRITICAL, /* in whose name */
+    KEEPER_PLACE_AS_GID = 11 | FRAME_CRITICAL,
+    KEEPER_PLACE_FDS = 12 | FRAME_CRITICAL, /* 1: the next of the frame's descriptors is this one's; of results, too */
+    /* of both */
+    KEEPER_PLACE_HOLDER = 13, /* a pid; again and again */
+    KEEPER_PLACE_DEVICE = 14, /* of the socket file */
+    KEEPER_PLACE_INODE = 15,
+    /* of results */
+    KEEPER_PLACE_STATE = 16, /* PlaceState's */
+    KEEPER_PLACE_ERROR = 17,
+    KEEPER_PLACE_REASON = 18,
+    KEEPER_PLACE_WATCH_PATH = 19,
+} KeeperPlaceTag;

@@ -233,7 +233,7 @@ static void test_change(void **state)
         try_to_bind(path, (Try){0}, &result);
         request.device = i == 1 ? result.device : 0;
         request.inode = i == 1 ? result.inode : 0;
-        assert_int_equal(bind_change(&request, result.fd, result.path, &change), 0);
+        assert_int_equal(bind_change(&request, result.fd, result.path, &change, NULL), 0);
         assert_int_equal(change.state, PLACE_LISTENING);
         assert_null(change.reason);
         assert_int_equal(lstat(path, &status), 0);
@@ -246,14 +246,14 @@ static void test_change(void **state)
         assert_int_equal(unlink(path), 0);
         int theirs = foreign_socket(path, SOCK_STREAM, true);
         assert_int_equal(chmod(path, 0600), 0);
-        assert_int_equal(bind_change(&request, result.fd, result.path, &change), 0);
+        assert_int_equal(bind_change(&request, result.fd, result.path, &change, NULL), 0);
         assert_said(&change, PLACE_FAILED, ESTALE, "another's by now");
         assert_int_equal(lstat(path, &status), 0);
         assert_int_equal(status.st_uid, 0);
         assert_int_equal(status.st_mode & 07777, 0600);
         place_result_release(&change);
         assert_int_equal(unlink(path), 0);
-        assert_int_equal(bind_change(&request, result.fd, result.path, &change), 0);
+        assert_int_equal(bind_change(&request, result.fd, result.path, &change, NULL), 0);
         assert_said(&change, PLACE_FAILED, ENOENT, "not there any more");
         place_result_release(&change);
         fd_close(theirs);

@@ -95,7 +95,7 @@ static void test_listens(void **state)
         Address address = {.transport = &transport_vsock, .cid = VSOCK_CID_ANY, .has_port = true, .port = port};
         BindRequest request = {.address = &address, .type = types[i], .backlog = 99};
         PlaceResult change;
-        assert_int_equal(bind_change(&request, result.fd, NULL, &change), 0);
+        assert_int_equal(bind_change(&request, result.fd, NULL, &change, NULL), 0);
         assert_int_equal(change.state, PLACE_LISTENING);
         place_result_release(&change);
         place_release(TAKE_FD(result.fd), NULL, 0, 0);
