@@ -12,6 +12,7 @@
 #include "ctl/ctl.h"
 #include "ctl/doctor.h"
 #include "schema/base/text.h"
+#include "schema/base/user.h"
 #include "schema/model/address.h"
 
 int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *why_format, ...)
@@ -171,6 +172,30 @@ static int doctor_look_at_listener(Doctor *doctor, const char *name, const json_
     return r;
 }
 
+/* What would only be seen when a peer comes. */
+static int doctor_look_at_program(Doctor *doctor, const char *name, const json_t *activate)
+{
+    const char *program = json_string_value(json_array_get(json_object_get(activate, "exec"), 0));
+    const char *user = doctor_member(activate, "user");
+    _cleanup_(freep) char *mend = NULL;
+    uid_t uid;
+    int r = 0;
+
+    if (program && access(program, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
+        r = doctor_find(doctor, name, NULL, "%s, which is to be started for it, is not there", program);
+    else if (program && geteuid() == 0 && access(program, X_OK) < 0 && !(mend = doctor_mend("chmod +x", program)))
+        return -ENOMEM;
+    if (mend)
+        r = doctor_find(doctor, name, mend, "%s, which is to be started for it, cannot be executed", program);
+    if (r >= 0 && user[0] && user_find(user, &uid, NULL) == -ESRCH) {
+        _cleanup_(freep) char *adds = NULL;
+        return asprintf(&adds, "useradd --system %s", user) < 0
+                   ? -ENOMEM
+                   : doctor_find(doctor, name, adds, "its program is to run as %s, and this host has no such user", user);
+    }
+    return r;
+}
+
 /* A RegistryVisitor. */
 static int doctor_on_service(const char *json, size_t size_bytes, void *userdata)
 {
@@ -183,19 +208,31 @@ static int doctor_on_service(const char *json, size_t size_bytes, void *userdata
 
     for (size_t i = 0; i < json_array_size(listeners) && r >= 0; i++)
         r = doctor_look_at_listener(doctor, name, json_array_get(listeners, i));
+    const json_t *activate = json_object_get(json_object_get(service, "context"), "activate");
+    bool failed = strcmp(state, "failed") == 0;
+    if (r >= 0 && activate)
+        r = doctor_look_at_program(doctor, name, activate);
     /* What no listener has told: a program that does not start, a machine that is not there. */
-    if (r >= 0 && doctor->count == before && (strcmp(state, "failed") == 0 || strcmp(state, "waiting") == 0)) {
+    if (r >= 0 && doctor->count == before && (failed || strcmp(state, "waiting") == 0)) {
         _cleanup_(freep) char *mend = NULL;
-        r = asprintf(&mend, "hvsockctl show %s", name) < 0
+        r = asprintf(&mend, "hvsockctl %s %s", failed && activate ? "enable" : "show", name) < 0
                 ? -ENOMEM
-                : doctor_find(doctor, name, mend, "%s%s%s", state, doctor_member(runtime, "reason")[0] ? ": " : "",
-                              doctor_member(runtime, "reason"));
+                : doctor_find(doctor, name, mend, "%s%s%s%s", state, doctor_member(runtime, "reason")[0] ? ": " : "",
+                              doctor_member(runtime, "reason"), failed && activate ? "; who comes is hung up" : "");
     }
     json_decref(service);
     return r;
 }
 
 /* ---- the daemon ---- */
+
+/* What others listen on is only spoken of by the registry of the whole host. */
+static bool doctor_is_system(const Doctor *doctor)
+{
+    const char *where = given_value(&doctor->ctl->given, "socket", getenv("HVSOCK_SOCKET"));
+
+    return !where || !where[0];
+}
 
 static int doctor_look_at_status(Doctor *doctor, const char *reply)
 {
@@ -206,6 +243,9 @@ static int doctor_look_at_status(Doctor *doctor, const char *reply)
 
     doctor->sees_processes = pid > 0 && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
 
+    if (!json_object_get(status, "keeperProcessId"))
+        r = doctor_find(doctor, "hvsock-keeper", doctor_is_system(doctor) ? "systemctl start hvsock-keeper" : NULL,
+                        "it does not run: what is held would be lost with hvsockd, and no program is started");
     for (size_t i = 0; i < json_array_size(errors) && r >= 0; i++)
         r = doctor_find(doctor, "hvsockd",
                         i + 1 == json_array_size(errors) ? "hvsockctl check && hvsockctl reload" : NULL, "%s",
@@ -228,14 +268,6 @@ static int doctor_look_at_draining(Doctor *doctor, const char *reply)
     }
     json_decref(status);
     return r;
-}
-
-/* What others listen on is only spoken of by the registry of the whole host. */
-static bool doctor_is_system(const Doctor *doctor)
-{
-    const char *where = given_value(&doctor->ctl->given, "socket", getenv("HVSOCK_SOCKET"));
-
-    return !where || !where[0];
 }
 
 static int doctor_tell_no_daemon(Doctor *doctor, int answer)
@@ -309,7 +341,8 @@ const Verb verb_doctor = {
     .help = "Say what is not as it should be, and the command that mends it",
     .description = "Services that do not listen and why, listeners that are draining and who holds them, stale "
                    "sockets, records whose process is gone, machines whose folder is gone or is others' to write, a "
-                   "/dev/vhost-vsock that everybody can open, files that did not load, a transport that is not loaded, a daemon that does not answer; of "
+                   "/dev/vhost-vsock that everybody can open, programs that do not start, a hvsock-keeper that does not run, files that did "
+                   "not load, a transport that is not loaded, a daemon that does not answer; of "
                    "the host's own daemon also AF_VSOCK listeners of other programs. Exits 0 where all is well, 1 where something is "
                    "not, 4 where no daemon "
                    "answers. With --json an array of findings: what, why, mend.",

@@ -10,7 +10,7 @@
 static const struct {
     const char *member, *label;
 } status_lines[] = {
-    {"version", "version"},   {"processId", "process"},   {"startedAt", "started"}, {"services", "services"},
+    {"version", "version"},   {"processId", "process"},   {"keeperProcessId", "keeper"}, {"startedAt", "started"}, {"services", "services"},
     {"machines", "machines"}, {"listeners", "listeners"}, {"leases", "leases"},
     {"programs", "programs"},
 };

@@ -360,6 +360,8 @@ static void render_folders(const Manager *manager, Buffer *text)
 int manager_render_status(Manager *manager, Buffer *text)
 {
     buffer_printf(text, "{\"version\":\"%s\",\"processId\":%d", HVSOCK_VERSION, (int)getpid());
+    if (manager->hold && hold_pid(manager->hold) > 0)
+        buffer_printf(text, ",\"keeperProcessId\":%d", (int)hold_pid(manager->hold));
     render_time(text, "startedAt", manager->started_at_us);
     buffer_printf(text, ",\"services\":%zu,\"machines\":%zu,\"listeners\":%zu,\"leases\":%zu,\"programs\":%zu,\"errors\":[",
                   manager->registry.service_count, manager->registry.machine_count, manager->registry.listener_count,

@@ -147,7 +147,7 @@ class Doctor(Case):
         alive = {"context": {"name": "b"}, "runtime": {**runtime, "ephemeralProcessId": os.getpid()}}
         machine = {"context": {"name": "web1"}, "origin": "user:0", "registeredAt": "", "ephemeralProcessId": process.pid}
         status = {"version": "1", "processId": os.getpid(), "startedAt": "", "services": 2, "machines": 1, "listeners": 0}
-        status |= {"leases": 0, "errors": [], "draining": [], "configuration": []}
+        status |= {"keeperProcessId": os.getpid(), "leases": 0, "errors": [], "draining": [], "configuration": []}
         replies = {"Status": [status], "List": [{"service": service}, {"service": alive}], "ListMachines": [{"machine": machine}]}
         path = str(self.d.folder / "stand-in")
         self.stand_in(path, replies)
@@ -160,6 +160,11 @@ class Doctor(Case):
         # From where hvsockd's own process is not to be seen, others' absence says nothing.
         status["processId"] = process.pid
         self.assertEqual(self.doctor(HVSOCK_SOCKET=path), [])
+        # Nor does anybody start programs where no keeper runs; hvsockd tries that again by itself.
+        del status["keeperProcessId"]
+        (found,) = self.doctor(HVSOCK_SOCKET=path)
+        why = "it does not run: what is held would be lost with hvsockd, and no program is started"
+        self.assertEqual(found, {"what": "hvsock-keeper", "why": why})
 
     def stand_in(self, path, replies):
         listener = socket.socket(socket.AF_UNIX)
@@ -192,6 +197,40 @@ class Doctor(Case):
             pathlib.Path(path).unlink()
 
         self.things.callback(end)
+
+    # ---- programs ----
+
+    def register_program(self, program, mode="accept", **activate):
+        path = self.d.folder / "a.sock"
+        activate |= {"mode": mode, "exec": [str(program)]}
+        self.c.call("Register", service={"name": "a", "listen": [f"unix://{path}"], "activate": activate})
+        return path
+
+    def test_program_that_is_not_there(self):
+        program = self.d.folder / "program"
+        self.register_program(program)
+        (found,) = self.doctor()
+        self.assertEqual(found, {"what": "a", "why": f"{program}, which is to be started for it, is not there"})
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o644)
+        self.assertEqual(self.mends("a", f"{program}, which is to be started for it, cannot be executed"), f"chmod +x {program}")
+
+    def test_user_that_is_not_there(self):
+        self.register_program("/bin/true", user="nobody-of-that-name")
+        (found,) = self.doctor()
+        self.assertEqual((found["what"], found["mend"]), ("a", "useradd --system nobody-of-that-name"))
+        self.assertIn("this host has no such user", found["why"])
+
+    def test_program_that_fails(self):
+        program = self.d.folder / "program"
+        program.write_text("#!/bin/sh\nexit 1\n")
+        program.chmod(0o755)
+        path = self.register_program(program, "wait", startLimit="2/100s")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(str(path))
+            self.assertEqual(client.recv(1), b"")
+        self.assertEqual(self.mends("a", "failed: its program was started too often: more than 2/100s; who comes is hung up"), "hvsockctl enable a")
 
     # ---- collisions ----
 
