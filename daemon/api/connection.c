@@ -35,7 +35,12 @@ static bool connection_is_crammed(const Connection *connection)
 {
     size_t unsent_bytes = connection->deaf ? 0 : wire_pending_out_bytes(connection->wire);
 
-    return unsent_bytes >= CONNECTION_UNSENT_MAX_BYTES || (connection->fds_unsent && unsent_bytes > 0);
+    return unsent_bytes >= (connection->is_watcher ? WATCHER_UNSENT_MAX_BYTES : CONNECTION_UNSENT_MAX_BYTES) || (connection->fds_unsent && unsent_bytes > 0);
+}
+
+bool connection_waits_for_reader(const Connection *connection)
+{
+    return connection->io.poll && connection->io.events & EPOLLOUT && connection_is_crammed(connection);
 }
 
 bool connection_is_full(Connection *connection)
@@ -91,6 +96,9 @@ static int connection_begin_sequence(Connection *connection, Call *call)
         LIST_INSERT_HEAD(&server->watchers, connection, watchers);
         server->watcher_count++;
         connection->is_watcher = true;
+        /* Where the kernel does not do so, it only keeps more than it need. A message with descriptors is to come whole. */
+        if (!connection->sequence->on_listeners)
+            (void)setsockopt(wire_fd(connection->wire), SOL_SOCKET, SO_SNDBUF, &(int){WATCHER_KERNEL_BYTES}, sizeof(int));
     }
     return 0;
 }

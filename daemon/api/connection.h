@@ -24,6 +24,10 @@ typedef struct Server Server;
 #define CONNECTION_TIME_A_TURN_LEAST_US 100 /* where many have work */
 /* With more than this unsent, nothing is read or made for it. */
 #define CONNECTION_UNSENT_MAX_BYTES (64u * 1024)
+/* The same of one that is told of things as they happen, here and in the kernel: what it has not read is in the manager's ring,
+ * once for all. */
+#define WATCHER_UNSENT_MAX_BYTES (3u * 1024)
+#define WATCHER_KERNEL_BYTES (16 * 1024)
 
 struct Connection {
     LIST_ENTRY(Connection) connections;
@@ -60,6 +64,8 @@ void connection_free(Connection *connection);
 void connection_run(Connection *connection);
 /* Its client has to read before anything more is made for it; what could be sent was. */
 bool connection_is_full(Connection *connection);
+/* ... and its socket tells when: until then there is nothing to be done for it. */
+bool connection_waits_for_reader(const Connection *connection);
 /* A reply, to be sent with the next flush; descriptors are taken over. */
 void connection_reply(Connection *connection, const Buffer *text, FdList *fds);
 /* Sends what can be sent; errors are kept for connection_run. */

@@ -121,7 +121,7 @@ static void server_on_events(void *userdata)
     Connection *connection;
 
     LIST_FOREACH(connection, &server->watchers, watchers)
-        if (!connection->sequence->on_listeners)
+        if (!connection->sequence->on_listeners && !connection_waits_for_reader(connection))
             server_make_ready(server, connection);
     if (server->on_events)
         server->on_events(server->userdata);
