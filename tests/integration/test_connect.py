@@ -171,6 +171,14 @@ class Connect(Peers):
         self.assertEqual(process.wait(10), 0)
         self.assertEqual(process.stdout.read(), b"bye")
 
+        def in_two_steps(connection):
+            connection.shutdown(socket.SHUT_WR)
+            time.sleep(0.3)
+
+        process = self.start("connect", f"unix://{self.server(in_two_steps, name='t')}")
+        self.assertEqual(process.stdout.read(), b"")
+        self.assertEqual((process.wait(10), process.stderr.read()), (0, b""))
+
     def test_socketpair_as_standard_io(self):
         """One socket as both, as inetd has it: its flags stay as they are, and its ends are told too."""
         ours, theirs = socket.socketpair()
