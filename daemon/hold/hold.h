@@ -90,6 +90,8 @@ void hold_change(Hold *hold, const PlaceRequest *request, int fd, PlaceResult *r
 void hold_release_many(Hold *hold, const PlaceHeld *held_consume, size_t count);
 /* As place_is_gone. */
 bool hold_is_gone(Hold *hold, const char *path, uint64_t device, uint64_t inode);
+/* As place_watch. */
+int hold_watch_folder(Hold *hold, int inotify_fd, const char *folder);
 /* As holders_find and holders_of_each, without the keeper and ourselves. */
 int hold_find_holders(Hold *hold, const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count);
 int hold_find_holders_of_each(Hold *hold, const uint64_t *inodes, size_t count, pid_t *ret_pids);

@@ -161,6 +161,18 @@ bool hold_is_gone(Hold *hold, const char *path, uint64_t device, uint64_t inode)
     return gone;
 }
 
+int hold_watch_folder(Hold *hold, int inotify_fd, const char *folder)
+{
+    const PlaceRequest request = request_of(folder, 0, 0);
+    PlaceResult result;
+    const Ask ask = {PLACE_WATCH, &request, &inotify_fd, &result};
+
+    ask_all(hold, &ask, 1);
+    int watch = result.state == PLACE_LISTENING && result.watch > 0 ? result.watch : -(result.error ? result.error : EIO);
+    place_result_release(&result);
+    return watch;
+}
+
 /* ---- who holds ---- */
 
 /* The pids of the answer: at most max. */

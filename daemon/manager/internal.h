@@ -220,6 +220,8 @@ void manager_listener_closed(Manager *manager, Listener *listener, uint64_t inod
 BindHands manager_hands(Manager *manager);
 void manager_release_places(Manager *manager, const PlaceHeld *held_consume, size_t count);
 void manager_release_place(Manager *manager, int fd_consume, const char *path, uint64_t device, uint64_t inode);
+/* As place_watch. */
+int manager_watch_place(Manager *manager, int inotify_fd, const char *folder);
 bool manager_place_is_gone(Manager *manager, const char *path, uint64_t device, uint64_t inode);
 /* As holders_find and holders_of_each, without the keeper. */
 int manager_find_holders(Manager *manager, const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count);

@@ -104,6 +104,15 @@ bool manager_place_is_gone(Manager *manager, const char *path, uint64_t device, 
     return place_is_gone(path, device, inode);
 }
 
+int manager_watch_place(Manager *manager, int inotify_fd, const char *folder)
+{
+    int watch = place_watch(inotify_fd, folder);
+
+    if (watch == -EACCES && hold_is_privileged(manager->hold))
+        watch = hold_watch_folder(manager->hold, inotify_fd, folder);
+    return watch;
+}
+
 /* ---- who holds ---- */
 
 static int find_holders(const uint64_t *inodes, size_t inode_count, size_t max, pid_t keeper, pid_t **ret_pids, size_t *ret_count)

@@ -280,10 +280,7 @@ static Folder *folder_get(Manager *manager, const char *path)
         return folder;
     folder = calloc(1, sizeof(*folder));
     char *copy = strdup(path);
-    int watch = folder && copy ? inotify_add_watch(folders->fd, path,
-                                                   IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_ATTRIB |
-                                                       IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
-                               : -1;
+    int watch = folder && copy ? manager_watch_place(manager, folders->fd, path) : -ENOMEM;
     if (watch < 0) {
         free(folder);
         free(copy);

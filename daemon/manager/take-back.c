@@ -82,31 +82,42 @@ static void release_unwanted(TakeBack *back)
     free(back->unwanted);
 }
 
-/* Those whose folders only the keeper may look into. */
+static int lose_listener(TakeBack *back, Listener *listener)
+{
+    Manager *manager = back->manager;
+
+    manager_forget_listener(manager, listener);
+    int r = add_unwanted(back, listener->fd, listener->path, listener->device, listener->inode);
+    if (r < 0)
+        return r;
+    listener->fd = -1;
+    listener->path = NULL;
+    registry_remove_listener(&manager->registry, listener);
+    listener_free(listener);
+    back->listeners--;
+    return 0;
+}
+
+/* Those whose folders only the keeper may look into are looked for; who is there is watched. */
 static int look_for_paths(TakeBack *back)
 {
     Manager *manager = back->manager;
+    bool asks = hold_is_privileged(manager->hold);
     Listener *listener, *next;
+    int r = 0;
 
-    for (Service *service = registry_next_service(&manager->registry, NULL); hold_is_privileged(manager->hold) && service;
+    for (Service *service = registry_next_service(&manager->registry, NULL); service && r == 0;
          service = registry_service_after(service))
-        for (listener = service->listeners; listener; listener = next) {
+        for (listener = service->listeners; listener && r == 0; listener = next) {
             next = listener->next;
-            if (listener->fd < 0 || !listener->path ||
-                !manager_place_is_gone(manager, listener->path, listener->device, listener->inode))
+            if (listener->fd < 0 || !listener->path)
                 continue;
-            manager_forget_listener(manager, listener);
-            manager_unwatch_listener(listener);
-            int r = add_unwanted(back, listener->fd, listener->path, listener->device, listener->inode);
-            if (r < 0)
-                return r;
-            listener->fd = -1;
-            listener->path = NULL;
-            registry_remove_listener(&manager->registry, listener);
-            listener_free(listener);
-            back->listeners--;
+            if (asks && manager_place_is_gone(manager, listener->path, listener->device, listener->inode))
+                r = lose_listener(back, listener);
+            else
+                manager_watch_listener(manager, listener);
         }
-    return 0;
+    return r;
 }
 
 /* Another hvsockd's mistake is not to be ours. */
@@ -145,7 +156,6 @@ static int add_listener(Manager *manager, Service *service, const KeptKey *key, 
     listener->inode = value->numbers[KEPT_INODE];
     listener->handed_out = value->numbers[KEPT_FLAGS] & KEPT_HANDED_OUT;
     listener->adopted = value->numbers[KEPT_FLAGS] & KEPT_ADOPTED;
-    manager_watch_listener(manager, listener);
     return 0;
 }
 
@@ -276,9 +286,9 @@ int manager_take_back(Manager *manager)
         tell_lost(manager);
         return 0;
     }
-    int r = hold_list(manager->hold, on_item, &back);
-    if (r == 0)
-        r = look_for_paths(&back);
+    int r = hold_list(manager->hold, on_item, &back), looked;
+    if (r != -ENOMEM && (looked = look_for_paths(&back)) < 0)
+        r = looked;
     release_unwanted(&back);
     if (back.gone > 0)
         hold_flush_wait(manager->hold);

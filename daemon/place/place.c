@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -70,6 +71,15 @@ void place_remove(const PlaceRequest *request)
     batch_begin(&batch);
     path_remove(&batch, request->path, request->device, request->inode);
     batch_end(&batch);
+}
+
+int place_watch(int inotify_fd, const char *folder)
+{
+    int watch = inotify_add_watch(inotify_fd, folder,
+                                  IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF |
+                                      IN_ONLYDIR);
+
+    return watch < 0 ? -errno : watch;
 }
 
 void place_release_many(const PlaceHeld *held_consume, size_t count)

@@ -54,6 +54,7 @@ struct PlaceResult {
     int fd;                 /* listening: blocking, close-on-exec; else -1 */
     char *path;             /* listening on a path: the socket file that is ours; or NULL */
     uint64_t device, inode; /* of that file, so that nobody else's is unlinked */
+    int watch;              /* place_watch's, where that was asked of another */
 };
 
 /* What place_bind made. */
@@ -82,6 +83,8 @@ bool place_port_is_taken(uint32_t port);
 
 /* The path is not that file any more. Where it cannot be told, because we may not look there, it is said not to be gone. */
 bool place_is_gone(const char *path, uint64_t device, uint64_t inode);
+/* Has that inotify(7) instance told what comes and goes in a folder: the watch, or -errno. */
+int place_watch(int inotify_fd, const char *folder);
 /* The file alone, where it is still that of device and inode; what place_release does first. */
 void place_remove(const PlaceRequest *request);
 

@@ -181,9 +181,9 @@ static int read_field(const FrameField *field, Asked *asked, PlaceRequest *reque
 /* What no hvsockd of ours asks for. */
 static int check(const Asked *asked, const PlaceRequest *request)
 {
-    bool wants_fd = asked->action == PLACE_CHANGE || asked->action == PLACE_REMOVE;
+    bool wants_fd = asked->action == PLACE_CHANGE || asked->action == PLACE_REMOVE || asked->action == PLACE_WATCH;
 
-    if (asked->action < PLACE_BIND || asked->action > PLACE_LOOK)
+    if (asked->action < PLACE_BIND || asked->action > PLACE_WATCH)
         return -EPROTO;
     if (request->type != SOCK_STREAM && request->type != SOCK_SEQPACKET && request->type != SOCK_DGRAM)
         return -EBADMSG;
@@ -245,6 +245,10 @@ static void carry_out(const Asked *asked, PlaceRequest *request, PlaceResult *re
     if (asked->action == PLACE_LOOK) {
         if (place_is_gone(request->path, request->device, request->inode))
             result_set(result, PLACE_FAILED, ENOENT, "%s is not there any more", request->path);
+    } else if (asked->action == PLACE_WATCH) {
+        result->watch = place_watch(asked->fd, request->path);
+        if (result->watch < 0)
+            result_set(result, PLACE_FAILED, -result->watch, "%s cannot be watched: %s", request->path, strerror(-result->watch));
     } else if (!prove(asked, request, result)) {
         return;
     } else if (asked->action == PLACE_CHANGE) {
@@ -292,6 +296,8 @@ static void put_result(Buffer *out, const PlaceRequest *request, PlaceResult *re
     put_text(out, KEEPER_PLACE_REASON, result->reason, REASON_MAX_BYTES / 2 + 3 * path_bytes);
     put_text(out, KEEPER_PLACE_WATCH_PATH, result->watch_path, path_bytes);
     put_holders(out, result->holders, result->holder_count);
+    if (result->watch > 0)
+        frame_put_number(out, KEEPER_PLACE_WATCH, (uint64_t)result->watch);
     if (result->inode) {
         frame_put_number(out, KEEPER_PLACE_DEVICE, result->device);
         frame_put_number(out, KEEPER_PLACE_INODE, result->inode);
@@ -361,6 +367,7 @@ static int read_result_field(const FrameField *field, PlaceResult *result, bool 
     case KEEPER_PLACE_FDS:
     case KEEPER_PLACE_DEVICE:
     case KEEPER_PLACE_INODE:
+    case KEEPER_PLACE_WATCH:
         r = frame_field_number(field, &number);
         if (r < 0)
             return r;
@@ -381,6 +388,9 @@ static int read_result_field(const FrameField *field, PlaceResult *result, bool 
     case KEEPER_PLACE_FDS:
         *has_fd = number == 1;
         return number > 1 ? -EBADMSG : 0;
+    case KEEPER_PLACE_WATCH:
+        result->watch = (int)number;
+        return number > INT32_MAX ? -EBADMSG : 0;
     case KEEPER_PLACE_DEVICE:
         result->device = number;
         break;

@@ -12,6 +12,7 @@ typedef enum PlaceAction {
     PLACE_CHANGE = 2,  /* with the socket */
     PLACE_REMOVE = 3,  /* its path, with the socket */
     PLACE_LOOK = 4,    /* is its path (DEVICE, INODE) there still? FAILED with ENOENT where it is not */
+    PLACE_WATCH = 5,   /* the folder that is its path, with the inotify(7) instance */
 } PlaceAction;
 
 /* ---- who asks ---- */

@@ -111,4 +111,5 @@ typedef enum KeeperPlaceTag {
     KEEPER_PLACE_ERROR = 17,
     KEEPER_PLACE_REASON = 18,
     KEEPER_PLACE_WATCH_PATH = 19,
+    KEEPER_PLACE_WATCH = 20, /* inotify(7)'s */
 } KeeperPlaceTag;
