@@ -49,12 +49,11 @@ static int log_on_entry(const char *json, size_t size_bytes, void *userdata)
     if (!entry)
         return -EBADMSG;
     const char *time = entry_text(entry, "time"), *program = entry_text(entry, "program"), *action = entry_text(entry, "action");
-    const char *name = entry_text(entry, "service"), *more = entry_text(entry, "text");
-    name = name ? name : entry_text(entry, "machine");
+    const char *name = entry_text(entry, "service"), *machine = entry_text(entry, "machine"), *more = entry_text(entry, "text");
     buffer_printf(&line, "%s %s %s[%lld] %s", time ? time : "", user_name(reader, json_integer_value(json_object_get(entry, "userId"))),
                   program ? program : "", (long long)json_integer_value(json_object_get(entry, "processId")), action ? action : "");
-    if (name)
-        buffer_printf(&line, " %s", name);
+    if (name || machine)
+        buffer_printf(&line, " %s%s%s", name ? name : "", name && machine ? "@" : "", machine ? machine : "");
     if (more)
         buffer_printf(&line, ": %s", more);
     json_decref(entry);

@@ -271,32 +271,48 @@ void journal_roll_back(Journal *journal)
 
 /* ---- writing ---- */
 
-static int book_write(Journal *journal, size_t index)
+/* As many whole lines as there is room for in the file; at least one, where it is empty. */
+static size_t lines_that_fit(const Journal *journal, const Book *book, const char *lines, size_t size_bytes)
 {
-    Book *book = &journal->books[index];
-    int r = 0;
+    uint64_t room_bytes = journal->limit_bytes > book->size_bytes ? journal->limit_bytes - book->size_bytes : 0;
 
-    if (book->pending.failed)
-        return -ENOMEM;
-    if (book->fd < 0)
-        return -ENOENT;
-    if (book->size_bytes > 0 && book->size_bytes + book->pending.size_bytes > journal->limit_bytes)
-        r = book_rotate(journal, index);
-    if (r < 0)
-        return r;
+    if (size_bytes <= room_bytes)
+        return size_bytes;
+    const char *end = memrchr(lines, '\n', (size_t)room_bytes);
+    if (!end && book->size_bytes == 0)
+        end = memchr(lines, '\n', size_bytes);
+    return end ? (size_t)(end + 1 - lines) : 0;
+}
+
+static int book_append(Book *book, const char *lines, size_t size_bytes)
+{
     /* What was cut off before stays a line by itself, which readers skip. */
     if (book->torn && write(book->fd, "\n", 1) != 1)
         return -errno;
     book->size_bytes += book->torn;
     book->torn = false;
-    ssize_t count = write(book->fd, book->pending.data, book->pending.size_bytes);
+    ssize_t count = write(book->fd, lines, size_bytes);
     if (count < 0)
         return -errno;
     book->size_bytes += (uint64_t)count;
-    if ((size_t)count == book->pending.size_bytes)
-        return 0;
-    book->torn = true;
-    return -ENOSPC;
+    book->torn = (size_t)count < size_bytes;
+    return book->torn ? -ENOSPC : 0;
+}
+
+static int book_write(Journal *journal, size_t index)
+{
+    Book *book = &journal->books[index];
+    const char *lines = book->pending.data;
+    size_t left_bytes = book->pending.size_bytes;
+    int r = book->pending.failed ? -ENOMEM : book->fd < 0 ? -ENOENT : 0;
+
+    while (r == 0 && left_bytes > 0) {
+        size_t size_bytes = lines_that_fit(journal, book, lines, left_bytes);
+        r = size_bytes == 0 ? book_rotate(journal, index) : book_append(book, lines, size_bytes);
+        lines += size_bytes;
+        left_bytes -= size_bytes;
+    }
+    return r;
 }
 
 static int flush_all(Journal *journal)

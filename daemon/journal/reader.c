@@ -81,6 +81,9 @@ static bool source_fill(const JournalReader *reader, Source *source, bool *ret_d
         }
         if (last && source->end_offset - source->offset < room_bytes)
             room_bytes = source->end_offset - source->offset;
+        /* Whoever follows asks often: what is known needs no system call. */
+        if (source->generation == book->generation && source->offset >= book->size_bytes)
+            return false;
         int fd = source->generation == book->generation ? book->fd : book->previous_fd;
         ssize_t count = room_bytes > 0 ? pread(fd, source->data + source->size_bytes, room_bytes, (off_t)source->offset) : 0;
         if (count > 0) {

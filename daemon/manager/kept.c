@@ -255,6 +255,7 @@ static void on_back(void *userdata)
     Manager *manager = userdata;
 
     log_notice("hvsock-keeper runs again, and is given what we hold");
+    metrics_global(manager->metrics)->keeper_starts++;
     keep_everything(manager);
     manager_activate_back(manager);
     hold_flush(manager->hold);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "daemon/hold/hold.h"
 #include "daemon/log.h"
 #include "daemon/manager/internal.h"
 #include "daemon/metrics/exposition.h"
@@ -24,6 +25,7 @@ int manager_open_metrics(Manager *manager)
     if (trouble)
         log_warning("%s", trouble);
     metrics_global(manager->metrics)->starts++;
+    metrics_global(manager->metrics)->keeper_starts += hold_is_there(manager->hold) && manager->keeper_is_fresh;
     return 0;
 }
 

@@ -427,7 +427,7 @@ void metrics_render(Metrics *metrics, Buffer *text)
     render_spawns(global, text);
     exposition_single(text, "hvsock_starts_total", "counter", global->starts, "Starts of hvsockd since the host's boot.");
     exposition_single(text, "hvsock_keeper_starts_total", "counter", global->keeper_starts,
-                      "Keepers that hvsockd found or started, since the host's boot.");
+                      "Keepers that were given what hvsockd holds, since the host's boot.");
     exposition_single(text, "hvsock_commits_total", "counter", global->commits, "Commits to registry.db.");
     exposition_single(text, "hvsock_commits_failed_total", "counter", global->commits_failed,
                       "Commits to registry.db that failed.");

@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.request
 
-from hv.case import NOBODY, Case, Varlink, wait_for
+from hv.case import BUILD, NOBODY, Case, Varlink, signal, wait_for
 from test_listeners import connect
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
@@ -145,6 +145,14 @@ class Metrics(Case):
         self.assertEqual(self.value("hvsock_accepted_total", service="a"), 3)
         self.assertEqual(self.value("hvsock_refused_total", service="a", reason="rate"), 2)
         self.assertEqual(self.value("hvsock_starts_total"), 2)
+        if (BUILD / "hvsock-keeper").exists():
+            self.assertEqual(self.value("hvsock_keeper_starts_total"), 1)
+            before = self.d.log_text().count("runs again")
+            for pid, command in self.d.processes().items():
+                if command.split()[0].endswith("hvsock-keeper"):
+                    os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: self.value("hvsock_keeper_starts_total") == 2, 5)
+            self.assertEqual(self.d.log_text().count("runs again"), before + 1)
         self.assertEqual(self.value("hvsock_commits_total"), commits)
         # What is gone is summed, so that sums do not sink.
         self.c.call("Unregister", name="a")

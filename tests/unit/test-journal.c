@@ -214,8 +214,18 @@ static void books_are_bounded(void **state)
     assert_int_equal(stat(file_of(folder, JOURNAL_EPHEMERAL, ".1"), &file), 0);
     assert_in_range(file.st_size, 3500, 4096);
     assert_entries(journal, &(JournalFilter){.name = "a"}, "kept ");
+    /* Many at once. */
+    for (int i = 0; i < 1000; i++)
+        journal_stage(journal, JOURNAL_HANDOUTS, &(JournalEntry){.action = "x", .service = "h", .text = "many"});
+    journal_commit(journal);
+    assert_int_equal(journal_flush(journal), 0);
+    assert_int_equal(stat(file_of(folder, JOURNAL_HANDOUTS, ""), &file), 0);
+    assert_in_range(file.st_size, 1, 4096);
+    assert_int_equal(stat(file_of(folder, JOURNAL_HANDOUTS, ".1"), &file), 0);
+    assert_in_range(file.st_size, 4000, 4096);
     journal_free(journal);
     journal = open_journal(folder);
+    journal_set_limit(journal, 4096);
     add_flush(journal, JOURNAL_CHANGES, "a", "later");
     assert_entries(journal, &(JournalFilter){.name = "a"}, "kept later ");
     journal_free(journal);
@@ -231,7 +241,6 @@ static void long_texts_are_cut(void **state)
 
     memset(text, '\1', sizeof(text) - 1);
     memset(name, '"', sizeof(name) - 1);
-    journal_set_limit(journal, 4096);
     for (int i = 0; i < 4; i++)
         journal_add(journal, JOURNAL_CHANGES,
                     &(JournalEntry){.program = name, .action = name, .service = name, .machine = name, .text = text});
