@@ -12,6 +12,9 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $
 # Of hvsockctl, this alone.
 $(B)/tests/fuzz/hybrid: $(B)/ctl/stream/hybrid-reply.o
 
+$(B)/tests/fuzz/program: $(B)/tests/fuzz/program.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(B)/keeper.a $(B)/schema.a
+	$(call link,,$(if $(FUZZ),-fsanitize=fuzzer))
+
 fuzz-replay: $(FUZZERS:%=$(B)/tests/fuzz/%)
 	$(Q)tests/fuzz/run replay $(B) $(foreach f,$(FUZZERS),'$f tests/fuzz/corpus/$f $(CORPUS_$f)')
 

@@ -2,6 +2,7 @@
 """hvsock-keeper starts programs: what they are given and what not, how they end, and what an upgrade of it keeps."""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import resource
@@ -712,6 +713,32 @@ class Cgroup(ProgramCase):
         self.ready("q", "trap '' TERM; setsid sh -c 'trap exit TERM; echo up; while :; do sleep 0.02; done' & wait; while :; do sleep 0.02; done", stop_timeout_us=300000)
         self.assertEqual(self.client.call(STOP, field(KEY, "q")).type, DONE)
         self.assertEqual(self.client.exited("q"), signal.SIGKILL)
+        wait_for(lambda: self.cgroups() == [])
+
+    def test_without_clone3(self):
+        """As under container engines that refuse it: the program moves itself."""
+        program = (
+            struct.pack("=HBBI", 0x20, 0, 0, 0)  # the system call's number
+            + struct.pack("=HBBI", 0x15, 0, 1, 435)  # clone3
+            + struct.pack("=HBBI", 0x06, 0, 0, 0x00050000 | 38)  # ENOSYS
+            + struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # anything else is allowed
+        )
+        buffer = ctypes.create_string_buffer(program)
+        filter = ctypes.create_string_buffer(struct.pack("@HP", 4, ctypes.addressof(buffer)))
+        libc = ctypes.CDLL(None, use_errno=True)
+
+        def before():
+            (self.unit / "cgroup.procs").write_text("0")
+            if libc.prctl(22, 2, filter, 0, 0) != 0:  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+                os._exit(77)
+
+        self.own = self.keeper(before=before)
+        self.client = self.own.client()
+        self.assertEqual(open(f"/proc/{self.own.pid}/status").read().split("Seccomp:\t")[1][0], "2")
+        pid = self.run_program("p", "/bin/sleep", "1000", cgroup="x")
+        self.assertEqual(self.cgroup_of(pid), self.cgroups()[0])
+        self.client.call(STOP, field(KEY, "p"))
+        self.client.exited("p")
         wait_for(lambda: self.cgroups() == [])
 
     def test_cgroups_of_its_own(self):
