@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "config/document.h"
 
@@ -99,6 +100,25 @@ static int check_names(HostCheck *check, const RecordType *type, const void *rec
     return r;
 }
 
+/* A script is executed by what its first line names (execve(2)). */
+static void check_interpreter(HostCheck *check, const char *program)
+{
+    char line[256] = "";
+    FILE *file = fopen(program, "re");
+    size_t size = file ? fread(line, 1, sizeof(line) - 1, file) : 0;
+
+    if (file)
+        fclose(file);
+    if (size < 2 || line[0] != '#' || line[1] != '!')
+        return;
+    line[strcspn(line, "\n")] = '\0';
+    char *interpreter = line + 2 + strspn(line + 2, " \t");
+    interpreter[strcspn(interpreter, " \t\r")] = '\0';
+    if (*interpreter && access(interpreter, X_OK) < 0)
+        problems_warn(check->problems, "activate.exec[0]", "install it before a peer connects", "%s is a script for %s: %s", program,
+                      interpreter, strerror(errno));
+}
+
 static void check_program(HostCheck *check, const ServiceContext *service)
 {
     const char *program = service->activate && service->activate->exec ? service->activate->exec[0] : NULL;
@@ -110,6 +130,8 @@ static void check_program(HostCheck *check, const ServiceContext *service)
         problems_warn(check->problems, "activate.exec[0]", "install it before a peer connects", "%s: %s", program, strerror(errno));
     else if (!S_ISREG(status.st_mode) || (status.st_mode & 0111) == 0)
         problems_warn(check->problems, "activate.exec[0]", "name a program", "%s is not executable", program);
+    else
+        check_interpreter(check, program);
 }
 
 int load_check_host(const Declared *declared, Problems *problems)

@@ -290,6 +290,50 @@ void manager_activate_on_exited(const char *key, size_t key_size_bytes, pid_t pi
     slot_is_free(serving, waits);
 }
 
+static int on_listed(const HoldItem *item, void *userdata)
+{
+    Program *program = program_find(userdata, item->key, item->key_size_bytes);
+
+    if (!program)
+        return 0;
+    program->seen = true;
+    program->ended = item->exited;
+    program->status = item->status;
+    if (program->pid == 0 && !item->exited) {
+        program->pid = item->pid;
+        program->fd = fd_close(program->fd);
+        touch(program->serving);
+    }
+    return 0;
+}
+
+void programs_look(Manager *manager)
+{
+    uint64_t last = manager->activate->next_number; /* what is started from now on was not asked for before */
+    Program *program, *next;
+
+    if (manager->activate->program_count == 0)
+        return;
+    RB_FOREACH(program, Programs, &manager->activate->programs)
+        program->seen = program->ended = false;
+    int r = hold_list(manager->hold, on_listed, manager);
+    if (r < 0) {
+        log_warning("hvsock-keeper does not say which programs run: %s", strerror(-r));
+        return;
+    }
+    for (program = RB_MIN(Programs, &manager->activate->programs); program && program->number <= last; program = next) {
+        KeptKey key;
+        next = Programs_RB_NEXT(program);
+        program_key(program, &key);
+        if (program->seen && program->ended)
+            manager_activate_on_exited(key.text, key.size_bytes, program->pid, program->status, manager);
+        else if (!program->seen && program->pid > 0)
+            manager_activate_on_exited(key.text, key.size_bytes, program->pid, 0, manager);
+        else if (!program->seen)
+            start_failed(program, EAGAIN, "hvsock-keeper has not heard of it"); /* and so it has not begun */
+    }
+}
+
 /* ---- what the keeper keeps ---- */
 
 int program_value(const Program *program, Buffer *value)

@@ -369,6 +369,7 @@ void manager_activate_back(Manager *manager)
 
     activate->grace = sd_event_source_disable_unref(activate->grace);
     activate->without_keeper = false;
+    programs_look(manager);
     for (serving = serving_next(manager, NULL); serving; serving = serving_next(manager, serving)) {
         activating_keep(serving);
         touch(serving);

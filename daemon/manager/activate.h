@@ -48,6 +48,9 @@ struct Program {
     int fd;             /* of its connection, until it has started: -1 */
     bool stopping;
     bool starts_unit; /* it asks systemd for us */
+    bool seen;        /* the keeper has it, as of the last look */
+    bool ended;       /* ... and it has ended */
+    int status;
 };
 
 RB_HEAD(Programs, Program);
@@ -119,6 +122,8 @@ void program_end(Program *program);
 /* It was not started, for want of something that comes back: its connection waits for another. */
 void program_give_back(Program *program);
 void program_stop(Program *program);
+/* What we have not been told while we could not hear the keeper. */
+void programs_look(Manager *manager);
 void program_key(const Program *program, KeptKey *key);
 int program_value(const Program *program, Buffer *value);
 /* What is remembered of starts, for the keeper. */

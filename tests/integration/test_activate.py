@@ -531,6 +531,41 @@ class Accept(Activation):
         client = self.connect()
         self.echoed(client)
 
+    def test_keeper_executes_itself(self):
+        """Its upgrade: programs run on, and who ends or comes meanwhile is accounted for."""
+        self.register(peers={"maxConnections": 20})
+        clients = [self.connect() for _ in range(6)]
+        for client in clients:
+            self.echoed(client)
+        keeper = self.keeper()
+        for _ in range(5):
+            os.kill(keeper, signal.SIGHUP)
+            clients.pop(0).close()
+            clients.append(self.connect())
+            clients.append(self.connect())
+            clients.pop(0).close()
+            for client in clients:
+                self.echoed(client)
+        self.assertEqual(self.keeper(), keeper)
+        self.wait_programs(6)
+        for client in clients:
+            client.close()
+        self.wait_programs(0)
+        self.assertEqual(self.connections(), [])
+
+    def test_denied_ten_thousand_times(self):
+        """Every one is counted, few are told, and nothing is left."""
+        self.register(peers={"deny": [f"uid:{os.getuid()}"]})
+        before = len(self.d.fds())
+        for _ in range(10000):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(self.path))
+        metric = 'hvsock_refused_total{service="a",reason="denied"} 10000\n'
+        wait_for(lambda: metric in self.c.call("Metrics")["text"], 30)
+        self.assertLessEqual(len(self.d.fds()), before + 2)
+        self.assertLess(self.d.log_text().count("is refused"), 30)
+        self.assertEqual(self.programs(), [])
+
     def test_keeper_is_stopped(self):
         """One that does nothing holds up what is to be started, and no call."""
         self.register()

@@ -127,6 +127,35 @@ static void test_host(void **state)
     }
 }
 
+/* Executable, and yet it cannot be executed. */
+static void test_script(void **state)
+{
+    static const struct {
+        const char *script, *problem;
+    } cases[] = {
+        {"#!/no/such/program -x\n", "ROOT/script is a script for /no/such/program: No such file or directory; install it before a peer connects\n"},
+        {"#! \t/no/such/program", "ROOT/script is a script for /no/such/program: No such file or directory; install it before a peer connects\n"},
+        {"#!/bin/sh\n", NULL},
+        {"#! /bin/sh -e\n", NULL},
+        {"#!\n", NULL},
+        {"", NULL},
+    };
+    _cleanup_(freep) char *text = NULL;
+
+    assert_true(asprintf(&text, "services: [{name: a, port: 1, activate: {mode: wait, exec: [%s]}}]\n", files_path("script")) > 0);
+    for (size_t i = 0; i < ELEMENTS_OF(cases); i++) {
+        Problems problems = {0};
+        char expected[256] = "";
+        files_write("script", cases[i].script);
+        assert_int_equal(chmod(files_path("script"), 0700), 0);
+        _cleanup_(declared_freep) Declared *declared = load(text);
+        assert_int_equal(load_check_host(declared, &problems), 0);
+        if (cases[i].problem)
+            snprintf(expected, sizeof(expected), "ROOT/a.yaml:1:61: warning: services[0].activate.exec[0]: %s", cases[i].problem);
+        files_assert_problems(&problems, expected);
+    }
+}
+
 /* Conflicts of files that are not the same, told in the order of the load. */
 static void test_files(void **state)
 {
@@ -150,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_conflicts, files_setup, files_teardown),
         cmocka_unit_test_setup_teardown(test_host, files_setup, files_teardown),
+        cmocka_unit_test_setup_teardown(test_script, files_setup, files_teardown),
         cmocka_unit_test_setup_teardown(test_files, files_setup, files_teardown),
     };
 
