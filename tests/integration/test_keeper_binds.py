@@ -170,6 +170,23 @@ class KeeperBinds(Case):
         self.assertEqual(self.listener("web2")["state"], "waiting")
         self.as_user(VMM_UID, lambda: [connect(path).close() for path in paths[:2]])
 
+    def test_removed_and_bound_anew(self):
+        """What is removed from a folder that hvsockd may not look into is noticed, and so is the folder's end."""
+        self.register()
+        folder = self.folder("vm", VMM_UID, 0o700)
+        self.add(folder, user=str(VMM_UID))
+        path = folder / f"v.sock_{self.port}"
+        self.hold(path)
+        inode = os.lstat(path).st_ino
+        path.unlink()
+        wait_for(lambda: path.exists() and os.lstat(path).st_ino != inode, 5, self.listener)
+        self.as_user(VMM_UID, lambda: connect(path).close())
+        shutil.rmtree(folder)
+        wait_for(lambda: self.listener()["state"] == "waiting", 5, self.listener)
+        self.folder("vm", VMM_UID, 0o700)
+        wait_for(path.exists, 5, self.listener)
+        wait_for(lambda: self.listener()["state"] == "listening", 5, self.listener)
+
     def test_keeper_ends(self):
         """Without it nothing is bound where hvsockd may not, and that is told; what listens goes on."""
         self.register()

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -187,6 +188,32 @@ static void test_not_his(void **state)
     assert_true(their_fd >= 0);
 }
 
+static void test_watch(void **state)
+{
+    PlaceRequest request = request_for(folder), gone = request_for("/nowhere/at/all");
+    PlaceResult result;
+    char event[4096];
+    _cleanup_(fd_closep) int inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    _cleanup_(fd_closep) int file_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    ask(PLACE_WATCH, &request, &result, 1, &inotify_fd);
+    assert_int_equal(result.state, PLACE_LISTENING);
+    assert_true(result.watch > 0);
+    place_result_release(&result);
+    assert_int_equal(read(inotify_fd, event, sizeof(event)), -1);
+    fd_close(foreign_socket(in_folder("x"), SOCK_STREAM, false));
+    assert_true(read(inotify_fd, event, sizeof(event)) > 0);
+    unlink(in_folder("x"));
+    ask(PLACE_WATCH, &gone, &result, 1, &inotify_fd);
+    assert_int_equal(result.state, PLACE_FAILED);
+    assert_int_equal(result.error, ENOENT);
+    place_result_release(&result);
+    ask(PLACE_WATCH, &request, &result, 1, &file_fd);
+    assert_int_equal(result.state, PLACE_FAILED);
+    assert_int_equal(result.error, EINVAL);
+    place_result_release(&result);
+}
+
 static void test_malformed(void **state)
 {
     enum { TEXT = 1, NUMBER, NO_NUMBER };
@@ -258,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_bind),
         TEST(test_not_his),
+        TEST(test_watch),
         TEST(test_malformed),
     };
 
