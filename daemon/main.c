@@ -47,6 +47,7 @@ typedef struct Daemon {
     Server *server;
     sd_event_source *status_timer;
     bool status_is_due;
+    rlim_t files_soft; /* RLIMIT_NOFILE's soft limit before we raised it; 0: we did not */
 } Daemon;
 
 static void daemon_release(Daemon *daemon)
@@ -351,6 +352,7 @@ static int daemon_make(Daemon *daemon)
         .runtime_path = arg_runtime,
         .keep = !arg_no_keeper,
         .keeper_program = somebody_starts_keeper() ? NULL : keeper,
+        .keeper_files_soft = daemon->files_soft,
     };
     const ServerOptions server_options = {
         .runtime_path = arg_runtime,
@@ -422,9 +424,9 @@ static int daemon_open(Daemon *daemon)
     return r;
 }
 
-static int run(void)
+static int run(rlim_t files_soft)
 {
-    _cleanup_(daemon_release) Daemon daemon = {0};
+    _cleanup_(daemon_release) Daemon daemon = {.files_soft = files_soft};
 
     int r = daemon_make(&daemon);
     if (r < 0) {
@@ -460,6 +462,7 @@ static int run(void)
 int main(int argc, char *argv[])
 {
     struct rlimit files;
+    rlim_t files_soft = 0;
 
     int r = parse_arguments(argc, argv);
     if (r >= 0)
@@ -473,6 +476,7 @@ int main(int argc, char *argv[])
     mallopt(M_TRIM_THRESHOLD, 1 << 20);
     /* Every listener is a descriptor; the soft limit is there for programs that use select(2). */
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files_soft = files.rlim_cur;
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
@@ -483,5 +487,5 @@ int main(int argc, char *argv[])
     folder_make(arg_state, 0700);
     if (folder_take(arg_runtime, 0755) < 0)
         return EXIT_CANNOT;
-    return run();
+    return run(files_soft);
 }

@@ -37,6 +37,7 @@ int hold_new(sd_event *event, const HoldOptions *options, const HoldObserver *ob
     hold->observer = *observer;
     hold->runtime_path = strdup(options->runtime_path);
     hold->program = options->program ? strdup(options->program) : NULL;
+    hold->files_soft = options->files_soft;
     hold->data = malloc(FRAME_MAX_BYTES);
     if (!hold->runtime_path || !hold->data || (options->program && !hold->program))
         return -ENOMEM;

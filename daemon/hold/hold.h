@@ -21,6 +21,7 @@ typedef struct HoldOptions HoldOptions;
 struct HoldOptions {
     const char *runtime_path;
     const char *program; /* what is started where none is there; NULL: somebody else starts it (systemd) */
+    uint64_t files_soft; /* RLIMIT_NOFILE's soft limit that it is started with, and its programs get; 0: as ours */
 };
 
 /* Borrowed for the time of the call; descriptors may be taken out of fds (fd_list_take), what is left is closed. */

@@ -20,6 +20,7 @@ struct Hold {
     sd_event *event;
     char *runtime_path;
     char *program; /* or NULL */
+    uint64_t files_soft; /* 0: as ours */
     HoldObserver observer;
 
     int fd; /* -1: there is none */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -80,6 +81,18 @@ static char **environment_of_keeper(void)
     return list;
 }
 
+/* Ours was raised, which is not meant for programs. What it was before is put back by who is given it; 0: nothing. */
+static rlim_t set_files_soft(uint64_t soft)
+{
+    struct rlimit files;
+
+    if (soft == 0 || getrlimit(RLIMIT_NOFILE, &files) < 0 || soft > files.rlim_max)
+        return 0;
+    rlim_t before = files.rlim_cur;
+    files.rlim_cur = soft;
+    return setrlimit(RLIMIT_NOFILE, &files) < 0 ? 0 : before;
+}
+
 /* A session of its own: what is typed at our terminal is not meant for it. */
 static int spawn(Hold *hold, int listening_fd)
 {
@@ -110,8 +123,11 @@ static int spawn(Hold *hold, int listening_fd)
         r = posix_spawnattr_setsigmask(&attributes, &none);
     if (r == 0)
         r = posix_spawnattr_setsigdefault(&attributes, &all);
-    if (r == 0)
+    if (r == 0) {
+        rlim_t before = set_files_soft(hold->files_soft);
         r = posix_spawn(&pid, hold->program, &actions, &attributes, arguments, environment);
+        set_files_soft(before);
+    }
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (r == 0)

@@ -56,6 +56,7 @@ struct Manager {
     Hold *hold;   /* kept.h; NULL: nothing outlives us */
     bool keep;
     char *keeper_program; /* NULL: somebody else starts it */
+    uint64_t keeper_files_soft;
     bool keeper_is_fresh; /* we have started it: it holds nothing */
     LIST_HEAD(, Listener) unkept; /* to be put there */
     sd_event_source *keep_source; /* puts them, piece by piece */

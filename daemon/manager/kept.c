@@ -263,7 +263,8 @@ static void on_back(void *userdata)
 
 int manager_kept_new(Manager *manager)
 {
-    const HoldOptions options = {.runtime_path = manager->runtime_path, .program = manager->keeper_program};
+    const HoldOptions options = {.runtime_path = manager->runtime_path, .program = manager->keeper_program,
+                                 .files_soft = manager->keeper_files_soft};
     const HoldObserver observer = {
         .on_started = manager_activate_on_started,
         .on_exited = manager_activate_on_exited,

@@ -30,6 +30,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret)
     manager->state_path = strdup(options->state_path);
     manager->runtime_path = strdup(options->runtime_path);
     manager->keep = options->keep;
+    manager->keeper_files_soft = options->keeper_files_soft;
     manager->keeper_program = options->keeper_program ? strdup(options->keeper_program) : NULL;
     if (!manager->state_path || !manager->runtime_path || (options->config_path && !manager->config_path) ||
         (options->keeper_program && !manager->keeper_program))

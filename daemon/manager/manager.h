@@ -32,6 +32,7 @@ struct ManagerOptions {
     const char *runtime_path;
     bool keep;                  /* hvsock-keeper holds what we hold */
     const char *keeper_program; /* to be started where none runs; NULL: somebody else does that */
+    uint64_t keeper_files_soft; /* RLIMIT_NOFILE's soft limit that it is started with; 0: as ours */
 };
 
 /* Who calls: the kernel's credentials, and how to name them in logs. */

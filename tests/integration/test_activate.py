@@ -602,6 +602,15 @@ class Accept(Activation):
         self.assertEqual(third.recv(1), b"x")
 
 
+class Limits(Activation):
+    options = {"limits": {7: (700, 3000)}}  # RLIMIT_NOFILE
+
+    def test_limit_of_files(self):
+        """hvsockd and the keeper raise theirs, which is not meant for programs."""
+        self.register(exec=program(TELL))
+        self.assertEqual(self.told(self.connect())["nofile"], [700, 3000])
+
+
 class Descriptors(Activation):
     options = {"limits": {7: (900, 900)}}  # RLIMIT_NOFILE
 
