@@ -2,6 +2,7 @@
 /* From a connection to the first byte of the program that is started for it, beside a bare program that accepts and starts the
  * same, beside others' servers, and with many listeners that nothing happens on; and hvsockd killed and started anew. */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -327,6 +328,32 @@ static pid_t connect_meanwhile(const BenchDaemon *daemon, Counts *counts)
     }
 }
 
+/* Until it has so many descriptors: all of them have reached it. Whoever listens on its socket is it. */
+static void wait_for_keeper(const BenchDaemon *daemon, unsigned fds)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    struct ucred keeper;
+    socklen_t size = sizeof(keeper);
+    char path[64];
+    unsigned count;
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/runtime/keeper", daemon->folder);
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &keeper, &size) < 0)
+        bench_fail("%s: %m", address.sun_path);
+    close(fd);
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)keeper.pid);
+    do {
+        settle(10000000);
+        DIR *folder = opendir(path);
+        if (!folder)
+            bench_fail("%s: %m", path);
+        for (count = 0; readdir(folder); count++)
+            ;
+        closedir(folder);
+    } while (count < fds);
+}
+
 static void compare_restart(void)
 {
     double ratios[RESTART_ROUNDS], cold[RESTART_ROUNDS], again[RESTART_ROUNDS];
@@ -342,7 +369,7 @@ static void compare_restart(void)
     for (size_t i = 0; i < RESTART_ROUNDS; i++) {
         bench_daemon_stop(&daemon);
         cold[i] = bench_daemon_start(&daemon);
-        settle(600000000); /* all of it has reached the keeper */
+        wait_for_keeper(&daemon, RESTART_LISTENERS);
         pid_t client = connect_meanwhile(&daemon, counts);
         settle(50000000);
         end(daemon.pid);
