@@ -57,10 +57,10 @@ static void close_output(void)
     }
 }
 
-/* The peer that has ended does not read either: it is gone. */
+/* The peer that has ended does not read either: it is gone. Of messages, an empty one would be sent. */
 static bool peer_is_gone(const Join *join)
 {
-    return send(join->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN;
+    return join->type == SOCK_STREAM && send(join->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN;
 }
 
 static int join_failed(Join *join, int direction, int error)
@@ -147,7 +147,7 @@ static int join_wait_ms(const Join *join)
 {
     int wait_ms = join->relay->progress ? progress_wait_ms(&join->progress) : -1;
 
-    if (!join->open[DOWN] && join->family != AF_UNIX && (wait_ms < 0 || wait_ms > ASK_MS))
+    if (!join->open[DOWN] && join->family != AF_UNIX && join->type == SOCK_STREAM && (wait_ms < 0 || wait_ms > ASK_MS))
         wait_ms = ASK_MS;
     if (join->type == SOCK_DGRAM && !join->open[UP])
         wait_ms = QUIET_MS;

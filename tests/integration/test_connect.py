@@ -292,6 +292,23 @@ class Connect(Peers):
             self.assertEqual(got[:2], [b"one", b"two"])
         self.fails("give the --type that listens there", "connect", f"unix://{path}", "--type", "stream")
 
+    def test_seqpacket_half_closed(self):
+        """No empty message is sent, which would be an end, while it is waited for more."""
+        got = []
+
+        def handle(connection):
+            connection.shutdown(socket.SHUT_WR)
+            while message := connection.recv(100):
+                got.append(message)
+
+        process = self.start("connect", f"unix://{self.server(handle, kind=socket.SOCK_SEQPACKET)}", "--progress")
+        self.assertEqual(process.stdout.read(), b"")
+        time.sleep(1.3)
+        process.stdin.write(b"still here")
+        process.stdin.close()
+        self.assertEqual(process.wait(10), 0)
+        wait_for(lambda: got == [b"still here"])
+
     def test_dgram(self):
         def handle(server):
             for _ in range(2):
@@ -485,7 +502,7 @@ class Connect(Peers):
 
         path = self.server(handle, name="boots")
         self.assertEqual(self.connect(f"hybrid://{path}:5", "--retry", "5", data=b"up\n")[0], b"up\n")
-        self.assertGreater(times[2] - times[1], times[1] - times[0])
+        self.assertGreater(times[2] - times[0], 0.29)
         # What does not get better is told at once.
         began = time.monotonic()
         self.fails("is no VMM", "connect", self.answers("wrong", b"no\n"), "--retry", "forever")
@@ -500,7 +517,7 @@ class Connect(Peers):
         output, errors = self.connect(f"unix://{self.server(handle)}", "--progress", data=b"y" * 100)
         self.assertEqual(output, b"x" * 2048)
         lines = errors.splitlines()
-        self.assertIn(len(lines), (3, 4), errors)
+        self.assertIn(len(lines), range(3, 7), errors)
         for line in lines:
             self.assertRegex(line, r"^sent 100 B \(.*B/s\), received 2\.0 KiB \(.*B/s\), \d+\.\d s$")
 
