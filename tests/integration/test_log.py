@@ -246,6 +246,7 @@ class Log(Case):
         self.assertEqual(numbers, list(range(1, 30002)))
         self.assertEqual(len(self.log(name="s77")), 1)
         self.assertLess(time.monotonic() - start, 20)
-        self.assertLess(self.d.memory_kb() - before, 8000)
+        if "sanitize" not in BUILD.name:
+            self.assertLess(self.d.memory_kb() - before, 8000)
         for client in slow:
             client.receive()
