@@ -45,7 +45,7 @@ struct Event {
     uint64_t sequence;
     uint64_t time_us;
     const char *kind;    /* static: registered, unregistered, changed, enabled, disabled, listening, waiting, failed,
-                            draining, acquired, released, refused, machine-added, machine-removed, reloaded, error */
+                            draining, acquired, released, refused, started, ended, machine-added, machine-removed, reloaded, error */
     const char *service; /* these three are in block */
     const char *machine;
     const char *text;

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 from hv.case import BUILD, GUEST, NOBODY, Case, vsock_connect, wait_for
@@ -520,6 +521,71 @@ class Accept(Activation):
         self.assertEqual(len(self.wait_programs(1)), 1)
         self.echoed(self.connect())
 
+    def test_killed_while_starting(self):
+        """What hvsockd has asked for before it is killed is done, and the next one knows of it."""
+        self.register(peers={"maxConnections": 1})
+        keeper = self.keeper()
+        os.kill(keeper, signal.SIGSTOP)
+        try:
+            client = self.connect()
+            client.sendall(b"x")
+            wait_for(lambda: len(self.connections()) == 1, 5)
+            self.d.kill()
+        finally:
+            os.kill(keeper, signal.SIGCONT)
+        self.d.start()
+        self.c = self.client(self.d)
+        self.assertEqual(client.recv(1), b"x")
+        self.wait_programs(1)
+        self.closed(self.connect())
+        client.close()
+        self.wait_programs(0)
+        self.echoed(self.connect())
+
+    def test_killed_again_and_again(self):
+        """Whoever connects meanwhile is served, or sees the end; nobody hangs, and no slot is lost."""
+        self.register(peers={"maxConnections": 3})
+        served, ended, stop = [], [], threading.Event()
+
+        def come():
+            while not stop.is_set():
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(20)
+                    client.connect(str(self.path))
+                    try:
+                        client.sendall(b"x")
+                        (served if client.recv(1) == b"x" else ended).append(1)
+                    except (BrokenPipeError, ConnectionResetError):
+                        ended.append(1)
+
+        def guarded():
+            try:
+                come()
+            except Exception as error:  # noqa: it is told below
+                failures.append(error)
+
+        failures = []
+        peers = [threading.Thread(target=guarded) for _ in range(3)]
+        for peer in peers:
+            peer.start()
+        try:
+            for i in range(12):
+                time.sleep(0.05 + i * 0.01)
+                self.d.kill()
+                self.d.start()
+        finally:
+            stop.set()
+            for peer in peers:
+                peer.join()
+        self.assertEqual(failures, [])
+        self.assertGreater(len(served), 50)
+        self.c = self.client(self.d)
+        self.wait_programs(0)
+        clients = [self.connect() for _ in range(3)]
+        for client in clients:
+            self.echoed(client)
+        self.closed(self.connect())
+
     def test_keeper_ends(self):
         """Programs end with it, and their peers see that; what comes then is served by the next."""
         self.register(peers={"maxConnections": 1})
@@ -817,3 +883,34 @@ class WithoutKeeper(Activation):
         runtime = self.service()["runtime"]
         self.assertEqual(runtime["state"], "failed")
         self.assertIn("hvsock-keeper does not run", runtime["reason"])
+
+
+class AsAnybody(Activation):
+    """hvsockd and its keeper as an ordinary user: programs are that user's, too."""
+
+    options = {"uid": 12345}
+
+    def setUp(self):
+        if os.getuid() != 0:
+            self.skipTest("becomes another user: needs root")
+        super().setUp()
+        os.chown(self.d.folder, 12345, 12345)
+
+    who = Accept.who
+
+    def test_as_itself(self):
+        path = self.d.folder / "b.sock"
+        self.d.file("b", {"services": [{
+            "name": "b", "listen": [f"unix://{path}"], "activate": {"mode": "accept", "exec": WHO},
+        }]})
+        self.c.call("Reload")
+        uid, gid, groups, environment = self.who(self.connect(path))
+        self.assertEqual((uid, gid, environment["HVSOCK_SERVICE"]), (12345, 12345, "b"))
+
+    def test_as_nobody_else(self):
+        """It cannot become another: which is told, and costs a peer no more than the end."""
+        self.register(exec=WHO, activate={"user": "root"})
+        for _ in range(6):
+            self.closed(self.connect())
+        reason = self.wait_state(self.c, "a", "failed", 5)["runtime"]["reason"]
+        self.assertIn("Operation not permitted", reason)
