@@ -131,6 +131,8 @@ void activate_put_off(Serving *serving, bool passing, const char *why)
     uint64_t now_ns = serve_now_ns();
 
     metrics_service(serving->manager->metrics, serving->name)->start_failed++;
+    if (activating->failed)
+        return; /* it was on its way already */
     if (!start_limit_failed(&activating->limit, passing, now_ns)) {
         activate_fail(serving, "%s (%d times in a row)", why, START_FAILURES_MAX);
         return;

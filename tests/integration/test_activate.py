@@ -218,6 +218,15 @@ class Accept(Activation):
         environment = self.told(client)["environment"]
         self.assertEqual((environment["REMOTE_ADDR"], environment["REMOTE_PORT"]), ("vsock:1", str(local[1])))
 
+    def test_seqpacket(self):
+        self.register(type="seqpacket")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.settimeout(5)
+            client.connect(str(self.path))
+            for text in (b"one", b"three"):
+                client.send(text)
+                self.assertEqual(client.recv(100), text)
+
     # ---- who may, and how many ----
 
     def test_peers(self):
@@ -847,6 +856,17 @@ for _ in range(int(sys.argv[1])):
             self.wait_state(self.c, "b", "failed", 10)
         finally:
             add(-day)
+
+    def test_very_many_listeners(self):
+        """More than one message carries: said, and not half done."""
+        paths = [self.d.folder / f"{i}.sock" for i in range(251)]
+        self.register(listen=[f"unix://{path}" for path in paths])
+        self.closed(self.connect(paths[250]))
+        self.assertIn("more than 250 listeners", self.wait_state(self.c, "a", "failed", 5)["runtime"]["reason"])
+        self.c.call("Unregister", name="a")
+        self.register(listen=[f"unix://{path}" for path in paths[:250]])
+        self.assertEqual(self.answer(self.connect(paths[249]))[1], "a")
+        self.assertEqual(self.answer(self.connect(paths[0]))[1], "a")
 
     def test_datagrams(self):
         code = "import socket; s = socket.socket(fileno=3); d, a = s.recvfrom(100); open(%r, 'wb').write(d)"
