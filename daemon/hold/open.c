@@ -22,6 +22,7 @@
 #include "schema/base/process.h"
 
 #define HELLO_TIMEOUT_MS 2000
+#define HELLO_BUSY_TIMEOUT_MS 30000 /* while it does something: what another hvsockd has asked for comes first */
 #define KEEPER_PROCESS_NAME "hvsock-keeper" /* /proc/PID/comm */
 #define RETRY_FIRST_US 20000
 #define RETRY_MAX_US 500000
@@ -261,6 +262,39 @@ static void end_hung(Hold *hold, pid_t listener)
 
 /* ---- opening ---- */
 
+/* How often it has had the processor, or as good as that; one that is stopped or that hangs in a call gets it no more. 0: not known. */
+static uint64_t turns_of(pid_t pid)
+{
+    static const char name[] = "ctxt_switches:";
+    char path[64], line[256];
+    uint64_t turns = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return 0;
+    while (fgets(line, sizeof(line), file)) {
+        const char *found = strstr(line, name);
+        if (found)
+            turns += strtoull(found + sizeof(name) - 1, NULL, 10);
+    }
+    fclose(file);
+    return turns;
+}
+
+/* A machine may be slow, and what it holds is worth more than our time. */
+static int hello_wait(Hold *hold, pid_t listener)
+{
+    uint64_t last_us = hold_now_us() + HELLO_BUSY_TIMEOUT_MS * 1000u, turns = turns_of(listener);
+
+    for (;;) {
+        int r = hello_receive(hold, hold_now_us() + HELLO_TIMEOUT_MS * 1000u);
+        uint64_t before = turns;
+        if (r != -ETIMEDOUT || hold_now_us() > last_us || (turns = turns_of(listener)) == before)
+            return r;
+    }
+}
+
 static int open_there(Hold *hold, const struct sockaddr_un *address)
 {
     pid_t listener = 0;
@@ -269,7 +303,7 @@ static int open_there(Hold *hold, const struct sockaddr_un *address)
     if (r == 0)
         r = hello_send(hold);
     if (r == 0)
-        r = hello_receive(hold, hold_now_us() + HELLO_TIMEOUT_MS * 1000u);
+        r = hello_wait(hold, listener);
     if (r == -ETIMEDOUT)
         end_hung(hold, listener);
     if (r < 0)

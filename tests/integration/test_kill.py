@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 from hv.case import BUILD, GUEST, Case, vsock_connect, wait_for
@@ -291,6 +292,38 @@ class KilledOverUnix(Killed):
             self.all_is_well()
             self.c.call("Unregister", name="a")
             self.starts.write_text("")
+
+    def test_slow_keeper(self):
+        """One that has much to do, on a machine that hardly lets it, is no one that hangs: it is waited for, and has kept all."""
+        self.register()
+        keeper = self.keeper()
+        self.hold_still(keeper)
+        peers = [self.peer() for _ in range(50)]
+        time.sleep(0.3)
+        self.kill_daemon()
+
+        def let_it_hardly():
+            while not over.is_set():
+                self.go_on(keeper)
+                time.sleep(0.0005)
+                self.hold_still(keeper)
+                over.wait(0.4)
+            self.go_on(keeper)
+
+        over = threading.Event()
+        slow = threading.Thread(target=let_it_hardly)
+        slow.start()
+        try:
+            began = time.monotonic()
+            self.start_daemon()
+            took = time.monotonic() - began
+        finally:
+            over.set()
+            slow.join()
+        if took < 2.5:
+            print(f"{self.id()}: only {took:.1f} s: it was not slow enough to be taken for dead", file=sys.stderr)
+        self.assertEqual(self.keeper(), keeper)
+        self.wait_programs([peer.pid() for peer in peers])
 
     # ---- the program runs ----
 
