@@ -434,19 +434,22 @@ class KilledOverUnix(Killed):
 
     def test_any_moment_daemon(self):
         """What a program has is untouched; only who was just being accepted can be hung up."""
-        kills, cut = self.under_load(2500 // SLOW, 20, [self.daemon_killed])
+        kills, cut = self.under_load(1500 // SLOW, 20, [self.daemon_killed])
         self.assertLessEqual(cut, kills * 20)
 
     def test_any_moment_keeper(self):
-        self.under_load(2500 // SLOW, 20, [self.keeper_killed])
+        self.under_load(1500 // SLOW, 20, [self.keeper_killed])
 
     def test_any_moment_either(self):
-        self.under_load(2500 // SLOW, 20, [self.keeper_killed, self.daemon_killed])
+        self.under_load(1500 // SLOW, 20, [self.keeper_killed, self.daemon_killed])
 
 
 if GUEST:  # elsewhere it would leave the machine
 
     class KilledOverVsock(KilledOverUnix):
+        # What is the same over every transport is left out: emulation makes it long.
+        test_slow_keeper = test_any_moment_either = test_starting_wait_daemon = test_starting_wait_keeper = None
+
         def place(self):
             port = self.d.port()
             return {"port": port}, lambda: vsock_connect(1, port), f"vsock:1:{port}"
