@@ -56,7 +56,8 @@ static int uri_check(Ctl *ctl, const char *uri, bool connects, const Address *ad
         return ctl_usage(ctl, uri, connects ? "SERVICE@MACHINE would be right" : "hvsockctl register NAME --listen machine:NAME makes hvsockd listen there",
                          "a machine is no address by itself");
     if (!address->transport->numberless && !address->has_port && !address->has_guid)
-        return ctl_usage(ctl, uri, address->transport->syntax, "the port is missing");
+        return ctl_usage(ctl, uri, address->transport == &transport_hybrid ? "hybrid://PATH:PORT or hybrid://PATH:GUID would be right" : "hyperkit://:PORT/DIR would be right",
+                         "the port is missing");
     if (connects && address->transport == &transport_vsock && address->cid == VSOCK_CID_ANY)
         return ctl_usage(ctl, uri, "a machine's CID, host (2) or local (1) would be right before the port", "nobody has the CID any");
     if (address->transport->stream_only) {
