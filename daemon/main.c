@@ -453,6 +453,8 @@ static int run(rlim_t files_soft)
         log_error("the loop has ended: %s", strerror(-r));
     else
         server_settle(daemon.server);
+    if (r >= 0)
+        manager_log_end(daemon.manager, arg_private && !arg_keep);
     if (arg_private && !arg_keep)
         manager_stop(daemon.manager);
     log_info("ended");

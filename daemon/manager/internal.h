@@ -49,6 +49,7 @@ struct Manager {
     Leases *leases;
     Metrics *metrics;
     Journal *journal;
+    char *metrics_trouble; /* why counters are not kept; or NULL */
     char *journal_trouble; /* why entries are lost at present; or NULL */
     uint64_t refused_bucket_ns, refused_unlogged;
     Serve *serve; /* serve.h */

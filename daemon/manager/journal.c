@@ -160,6 +160,13 @@ void manager_log_refused(Manager *manager, const Caller *caller, const char *met
     manager_events_flush(manager);
 }
 
+void manager_log_end(Manager *manager, bool lets_go)
+{
+    manager_log(manager, NULL, JOURNAL_CHANGES, "stopped", NULL, NULL, "%s",
+                lets_go ? "what it held is let go of" : "what it holds stays open in hvsock-keeper");
+    manager_log_flush(manager);
+}
+
 Journal *manager_journal(Manager *manager)
 {
     return manager->journal;

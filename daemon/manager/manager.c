@@ -90,6 +90,7 @@ void manager_free(Manager *manager)
     metrics_free(manager->metrics);
     journal_free(manager->journal);
     free(manager->journal_trouble);
+    free(manager->metrics_trouble);
     buffer_release(&manager->scratch);
     free(manager->config_path);
     free(manager->state_path);

@@ -154,6 +154,8 @@ int manager_list_connections(Manager *manager, char ***ret_objects);
 /* ---- the log ---- */
 /* A call was answered with NotAllowed. */
 void manager_log_refused(Manager *manager, const Caller *caller, const char *method, const Failure *failure);
+/* hvsockd ends as it was asked to; where the log has no such entry before another start, it did not. */
+void manager_log_end(Manager *manager, bool lets_go);
 Journal *manager_journal(Manager *manager);
 
 /* ---- events ---- */

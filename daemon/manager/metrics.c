@@ -15,15 +15,14 @@
 int manager_open_metrics(Manager *manager)
 {
     _cleanup_(freep) char *path = NULL;
-    _cleanup_(freep) char *trouble = NULL;
 
     if (asprintf(&path, "%s/" METRICS_FILE, manager->runtime_path) < 0)
         return -ENOMEM;
-    int r = metrics_open(manager->metrics, path, &trouble);
+    int r = metrics_open(manager->metrics, path, &manager->metrics_trouble);
     if (r < 0)
         return r;
-    if (trouble)
-        log_warning("%s", trouble);
+    if (manager->metrics_trouble)
+        log_warning("%s", manager->metrics_trouble);
     metrics_global(manager->metrics)->starts++;
     metrics_global(manager->metrics)->keeper_starts += hold_is_there(manager->hold) && manager->keeper_is_fresh;
     return 0;

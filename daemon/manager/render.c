@@ -367,14 +367,13 @@ int manager_render_status(Manager *manager, Buffer *text)
                   manager->registry.service_count, manager->registry.machine_count, manager->registry.listener_count,
                   leases_count(manager->leases), manager_activate_count(manager));
     bool first = true;
-    if (manager->store_refuses) {
-        buffer_append_json(text, manager->store_refuses);
-        first = false;
-    }
-    if (manager->journal_trouble) {
+    const char *const troubles[] = {manager->store_refuses, manager->journal_trouble, manager->metrics_trouble};
+    for (size_t i = 0; i < ELEMENTS_OF(troubles); i++) {
+        if (!troubles[i])
+            continue;
         if (!first)
             buffer_append_char(text, ',');
-        buffer_append_json(text, manager->journal_trouble);
+        buffer_append_json(text, troubles[i]);
         first = false;
     }
     for (size_t i = 0; i < manager->errors.count; i++) {

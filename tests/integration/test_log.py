@@ -227,6 +227,14 @@ class Log(Case):
         self.register("c")
         self.assertIn(" registered c\n", verb.stdout.readline())
 
+    def test_ended(self):
+        """Whether it was asked to end, or was killed."""
+        for kill in (False, True):
+            self.c.close()
+            self.d.restart(kill=kill)
+            self.c = self.client(self.d)
+        self.assertEqual([e["action"] for e in self.log()], ["started", "stopped", "started", "started"])
+
     def test_large(self):
         """Many entries to readers at their own speed: what there is is read whole, and takes no memory."""
         self.d.settings("limits: {logBytes: 4000000}")

@@ -169,6 +169,7 @@ class Metrics(Case):
         self.c = self.client(self.d)
         self.assertEqual(self.value("hvsock_starts_total"), 1)
         self.assertEqual(self.d.log_text().count("counters begin at zero"), 1)
+        self.assertIn("counters begin at zero", self.c.call("Status")["errors"][0])
         (self.d.runtime / "counters").rmdir()
 
     def test_rights(self):
