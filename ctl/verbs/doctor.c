@@ -246,10 +246,14 @@ static int doctor_look_at_status(Doctor *doctor, const char *reply)
     if (!json_object_get(status, "keeperProcessId"))
         r = doctor_find(doctor, "hvsock-keeper", doctor_is_system(doctor) ? "systemctl start hvsock-keeper" : NULL,
                         "it does not run: what is held would be lost with hvsockd, and no program is started");
-    for (size_t i = 0; i < json_array_size(errors) && r >= 0; i++)
+    for (size_t i = 0; i < json_array_size(errors) && r >= 0; i++) {
+        const char *error = json_string_value(json_array_get(errors, i));
+        /* Of files, which come last; what is wrong with the registry's database or the log is mended by no reload. */
+        bool of_file = error && (strstr(error, ".yaml") || strstr(error, "the folder of the configuration"));
         r = doctor_find(doctor, "hvsockd",
-                        i + 1 == json_array_size(errors) ? "hvsockctl check && hvsockctl reload" : NULL, "%s",
-                        json_string_value(json_array_get(errors, i)));
+                        of_file && i + 1 == json_array_size(errors) ? "hvsockctl check && hvsockctl reload" : NULL, "%s",
+                        error ? error : "?");
+    }
     json_decref(status);
     return r;
 }

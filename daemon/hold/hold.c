@@ -313,11 +313,13 @@ static int on_deferred(sd_event_source *source, void *userdata)
 void hold_tell_later(Hold *hold, size_t size_bytes, FdList *fds)
 {
     HoldFrame *later = malloc(sizeof(*later) + size_bytes);
+    int r = !later ? -ENOMEM : hold->deferred ? 0 : sd_event_add_defer(hold->event, &hold->deferred, on_deferred, hold);
 
-    if (!later || (!hold->deferred && sd_event_add_defer(hold->event, &hold->deferred, on_deferred, hold) < 0)) {
+    if (r < 0) {
         free(later);
         fd_list_clear(fds);
-        log_error("out of memory: something that hvsock-keeper told is lost");
+        if (r != -ESTALE) /* the loop has ended, and so have we */
+            log_error("something that hvsock-keeper told is lost: %s", strerror(-r));
         return;
     }
     later->fds = *fds;

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """hvsockctl doctor: what it finds is there, the command that it names mends it, and then it finds it no more."""
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import socket
+import sqlite3
 import subprocess
 import threading
 
@@ -197,6 +199,32 @@ class Doctor(Case):
             pathlib.Path(path).unlink()
 
         self.things.callback(end)
+
+    # ---- what did not load ----
+
+    def test_files(self):
+        path = self.d.file("bad", "services: [{name: a, prot: 1}]\n")
+        self.c.refused("Reload")
+        (found,) = self.doctor()
+        self.assertEqual((found["what"], found["mend"]), ("hvsockd", "hvsockctl check && hvsockctl reload"))
+        self.assertIn(f"{path}:1:", found["why"])
+        with self.assertRaises(subprocess.CalledProcessError):  # it says once more what is wrong
+            self.run_mend(found["mend"])
+        path.write_text("services: []\n")
+        self.run_mend(found["mend"])
+        self.assertEqual(self.doctor(), [])
+
+    def test_newer_registry(self):
+        self.c.close()
+        self.d.terminate()
+        with contextlib.closing(sqlite3.connect(self.d.state / "registry.db")) as database:
+            database.execute("PRAGMA user_version = 1000")
+        self.d.start()
+        # The keeper of before may be ending still: then there is another within a second.
+        (found,) = wait_for(lambda: [one for one in [self.doctor()] if len(one) == 1], 5)[0]
+        self.assertIn("1000", found["why"])
+        self.assertNotIn("mend", found)  # no reload mends that
+        self.d.leave = True
 
     # ---- programs ----
 
