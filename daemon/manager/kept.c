@@ -78,7 +78,7 @@ void manager_keep_listener(Manager *manager, Listener *listener)
 static void put_listener(Manager *manager, const Listener *listener)
 {
     Buffer *value = &manager->kept_value;
-    KeptKey key;
+    _uninitialized_ KeptKey key;
 
     listener_key(&key, listener);
     if (key.size_bytes == 0)
@@ -118,7 +118,7 @@ static bool put_listeners(Manager *manager, size_t max)
 
 void manager_forget_listener(Manager *manager, const Listener *listener)
 {
-    KeptKey key;
+    _uninitialized_ KeptKey key;
 
     if (!manager->hold)
         return;

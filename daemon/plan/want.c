@@ -116,12 +116,9 @@ static int expansion_add_given(Expansion *expansion, const Address *address)
 static int expansion_add_machine(Expansion *expansion, const MachineContext *machine, bool wildcard)
 {
     const PlanMachines *machines = expansion->machines;
-    _cleanup_(address_release) Address address = {0};
+    Address address = machine_address_borrowed(machine, expansion->service);
     _cleanup_(freep) char *key = NULL;
 
-    int r = machine_address(machine, expansion->service, &address);
-    if (r < 0)
-        return r;
     if (!address_is_held(&address, expansion->service))
         return 0;
     bool shared = address.transport == &transport_vsock;
@@ -131,7 +128,7 @@ static int expansion_add_machine(Expansion *expansion, const MachineContext *mac
             return 0;
         address.cid = VSOCK_CID_ANY;
     }
-    r = address_key(&address, &key);
+    int r = address_key(&address, &key);
     if (r < 0)
         return r == -EINVAL ? 0 : r;
     if (wildcard && machines->shadowed &&

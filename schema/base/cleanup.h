@@ -9,6 +9,7 @@
 #define _cleanup_(function) __attribute__((cleanup(function)))
 #define _printf_(format_, first_) __attribute__((format(printf, format_, first_)))
 #define _unused_ __attribute__((unused))
+#define _uninitialized_ __attribute__((uninitialized)) /* large, and only what is written is read */
 #define _sentinel_ __attribute__((sentinel))
 
 #define ELEMENTS_OF(array) (sizeof(array) / sizeof((array)[0]))

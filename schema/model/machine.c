@@ -38,20 +38,6 @@ int machine_validate(MachineContext *machine, Problems *problems)
     return problems->failed ? -ENOMEM : 0;
 }
 
-static int path_address(const Transport *transport, const char *path, const ServiceContext *service, Address *ret)
-{
-    Address address = {.transport = transport, .cid = VSOCK_CID_ANY};
-
-    address.has_port = service_port(service, &address.port);
-    if (!address.has_port)
-        address.has_guid = service_guid(service, &address.guid);
-    address.path = strdup(path);
-    if (!address.path)
-        return -ENOMEM;
-    *ret = address;
-    return 0;
-}
-
 const Transport *machine_transport(const MachineContext *machine, const ServiceContext *service)
 {
     bool stream = service_type(service) == SERVICE_STREAM;
@@ -66,17 +52,23 @@ const Transport *machine_transport(const MachineContext *machine, const ServiceC
     return machine->cid.set && has_port ? &transport_vsock : NULL;
 }
 
+Address machine_address_borrowed(const MachineContext *machine, const ServiceContext *service)
+{
+    Address address = {.transport = machine_transport(machine, service), .cid = VSOCK_CID_ANY};
+
+    if (!address.transport)
+        return (Address){0};
+    if (address.transport != &transport_vsock)
+        address.path = address.transport == &transport_hybrid ? machine->hybrid : machine->hyperkit;
+    address.has_port = service_port(service, &address.port);
+    if (!address.has_port)
+        address.has_guid = service_guid(service, &address.guid);
+    return address;
+}
+
 int machine_address(const MachineContext *machine, const ServiceContext *service, Address *ret)
 {
-    const Transport *transport = machine_transport(machine, service);
-    uint32_t port;
+    const Address address = machine_address_borrowed(machine, service);
 
-    if (transport == &transport_hybrid)
-        return path_address(transport, machine->hybrid, service, ret);
-    if (transport == &transport_hyperkit)
-        return path_address(transport, machine->hyperkit, service, ret);
-    *ret = (Address){0};
-    if (transport && service_port(service, &port))
-        *ret = (Address){.transport = transport, .cid = VSOCK_CID_ANY, .has_port = true, .port = port};
-    return 0;
+    return address_copy(&address, ret);
 }

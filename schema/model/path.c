@@ -31,6 +31,15 @@ const char *path_check(const char *path)
     return NULL;
 }
 
+bool path_is_short_enough(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    size_t name_bytes = strlen(name);
+
+    return name_bytes <= PATH_COMPONENT_MAX_BYTES && (size_t)(name - path) + name_bytes <= PATH_MAX_BYTES;
+}
+
 void path_normalize(char *path)
 {
     bool absolute = path[0] == '/';

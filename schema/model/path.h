@@ -13,6 +13,8 @@
 /* Why it is no good path, static text, or NULL: empty, too long, a component too long, `..`, control characters, not UTF-8.
  * Relative paths are good here. */
 const char *path_check(const char *path);
+/* The lengths alone: of a path that was found good, and has got something plain at its end since. */
+bool path_is_short_enough(const char *path);
 /* In place: `//`, `/./` and a `/` at the end go. */
 void path_normalize(char *path);
 

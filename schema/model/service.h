@@ -49,6 +49,8 @@ void addresses_free(Address *addresses, size_t count);
 /* Where a service is reached on a machine's own transport: hybrid, else hyperkit, else vsock (the shared port). *ret may be
  * without transport: the machine has none that fits. 0; -ENOMEM. */
 int machine_address(const MachineContext *machine, const ServiceContext *service, Address *ret);
+/* The same; its path is the machine's, and it is not to be released. */
+Address machine_address_borrowed(const MachineContext *machine, const ServiceContext *service);
 /* The transport of that, alone; NULL: none fits. */
 const Transport *machine_transport(const MachineContext *machine, const ServiceContext *service);
 

@@ -70,7 +70,7 @@ static int hybrid_listen_path(const Address *address, char **ret_path)
     int r = buffer_take(&text, &path, NULL);
     if (r < 0)
         return r;
-    if (path_check(path))
+    if (!path_is_short_enough(path))
         return -EINVAL;
     *ret_path = TAKE_PTR(path);
     return 0;
