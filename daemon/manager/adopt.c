@@ -14,6 +14,7 @@
 
 #include "daemon/log.h"
 #include "daemon/manager/internal.h"
+#include "daemon/manager/kept.h"
 
 struct Passed {
     int fd;        /* -1: it has become a listener, or was closed */
@@ -209,12 +210,34 @@ static int passed_check(Manager *manager, struct Passed *passed)
     return 0;
 }
 
+static bool is_passed(const Manager *manager, const Listener *listener)
+{
+    for (size_t i = 0; i < manager->passed_count; i++)
+        if (text_equal(manager->passed[i].uri, listener->uri) &&
+            text_equal(manager->passed[i].service, listener->service->context->name))
+            return true;
+    return false;
+}
+
+/* Passed to a hvsockd before us, and now no more: it is like any other. */
+static void forget_adopted(Manager *manager)
+{
+    for (Service *service = registry_next_service(&manager->registry, NULL); service; service = registry_service_after(service))
+        for (Listener *listener = service->listeners; listener; listener = listener->next)
+            if (listener->adopted && !is_passed(manager, listener)) {
+                listener->adopted = false;
+                manager_keep_listener(manager, listener);
+            }
+}
+
 int manager_adopt_check(Manager *manager)
 {
     int r = 0;
 
     for (size_t i = 0; i < manager->passed_count && r == 0; i++)
         r = passed_check(manager, &manager->passed[i]);
+    if (r == 0)
+        forget_adopted(manager);
     return r;
 }
 

@@ -214,6 +214,53 @@ class Adopt(Case):
             connection.sendall(b"served")
         self.assertEqual(peer.recv(6), b"served")
 
+    def test_no_more(self):
+        """Not passed any more: it is a listener like any other, which hvsockd changes as it is told to."""
+
+        def room():
+            """How many can wait: one more than the backlog."""
+            waiting = []
+            try:
+                while len(waiting) < 20:
+                    client = socket.socket(socket.AF_UNIX)
+                    waiting.append(client)
+                    client.setblocking(False)
+                    client.connect(str(path))
+            except BlockingIOError:
+                return len(waiting) - 1
+            finally:
+                for client in waiting:
+                    client.close()
+                unix.setblocking(False)
+                try:
+                    while True:
+                        unix.accept()[0].close()
+                except BlockingIOError:
+                    pass
+
+        path = self.place / "a.sock"
+        unix = self.unix(path)
+        service = {"name": "a", "backlog": 3, "listen": [f"unix://{path}"]}
+        self.d.file("a", {"services": [service]})
+        client = self.start(("a", unix))
+        self.assertEqual(room(), 8)
+        self.d.file("a", {"services": [{**service, "backlog": 4}]})
+        client.call("Reload")
+        self.assertEqual(room(), 8, "who passed it says how many may wait")
+        client.close()
+        for passed in ([("a", unix)], [], []):
+            self.d.passed = passed
+            self.d.kill()  # the keeper goes on, and has it
+            self.d.start()
+            client = self.client(self.d)
+            self.assertEqual([inode(taken) for taken in self.take(client, "a")], [inode(unix)])
+            client.close()
+        self.assertEqual(room(), 8)
+        self.d.file("a", {"services": [{**service, "backlog": 5}]})
+        client = self.client(self.d)
+        client.call("Reload")
+        self.assertEqual(room(), 6)
+
     def test_names_missing(self):
         """Numbers and names that do not go together are told; hvsockd starts."""
         self.d.file("a", {"services": [{"name": "a", "listen": [f"unix://{self.place}/own"]}]})
