@@ -69,7 +69,8 @@ static bool look_at_piece(Journal *journal, const char *text, size_t size_bytes)
     for (; line < end && (next = memchr(line, '\n', (size_t)(end - line))); line = next + 1)
         if (journal_line_sequence(line, (size_t)(next - line), &sequence)) {
             found = true;
-            if (sequence > journal->sequence)
+            /* Nobody gets so far: one that is greater is not ours, and would leave no numbers for those that come. */
+            if (sequence > journal->sequence && sequence < SEQUENCE_MAX / 2)
                 journal->sequence = sequence;
         }
     return found;

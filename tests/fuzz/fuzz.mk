@@ -11,6 +11,9 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $
 	$(call link,$(LIBS_yaml-0.1) $(LIBS_jansson),$(if $(FUZZ),-fsanitize=fuzzer))
 # Of hvsockctl, this alone.
 $(B)/tests/fuzz/hybrid: $(B)/ctl/stream/hybrid-reply.o
+$(B)/tests/fuzz/log: $(B)/tests/fuzz/log.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(B)/daemon/journal/journal.o $(B)/daemon/journal/reader.o \
+  $(B)/schema.a
+	$(call link,$(LIBS_jansson),$(if $(FUZZ),-fsanitize=fuzzer))
 
 $(B)/tests/fuzz/program: $(B)/tests/fuzz/program.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(B)/keeper.a $(B)/schema.a
 	$(call link,,$(if $(FUZZ),-fsanitize=fuzzer))
