@@ -37,14 +37,14 @@ static bool failed(Child *child, long result, const char *what)
     return true;
 }
 
-static void write_file(int directory_fd, const char *path, const char *text)
+static void move_to_cgroup(int cgroup_fd)
 {
-    int fd = openat(directory_fd, path, O_WRONLY | O_CLOEXEC);
+    int fd = openat(cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
 
     if (fd < 0)
         return;
-    if (write(fd, text, 1) < 0)
-        errno = 0; /* it goes on as it is */
+    if (write(fd, "0", 1) < 0)
+        errno = 0; /* it goes on where it is */
     close(fd);
 }
 
@@ -104,6 +104,12 @@ static bool end_with_keeper(Child *child)
     return getppid() == child->keeper_pid;
 }
 
+static bool enter_directory(Child *child)
+{
+    child->what = "chdir";
+    return !failed(child, chdir(child->spec->directory), "chdir");
+}
+
 static void write_pid(char *text, pid_t pid)
 {
     char digits[16];
@@ -124,18 +130,17 @@ int child_main(void *userdata)
     sigset_t none;
 
     if (child->cgroup_fd >= 0)
-        write_file(child->cgroup_fd, "cgroup.procs", "0");
-    if (child->score_is_lowered)
-        write_file(AT_FDCWD, "/proc/self/oom_score_adj", "0");
+        move_to_cgroup(child->cgroup_fd);
     setsid();
     umask(spec->umask);
     if (arrange_descriptors(child) && set_limits(child) && set_credentials(child) && end_with_keeper(child) &&
-        !failed(child, chdir(spec->directory), "chdir")) {
+        enter_directory(child)) {
         if (spec->listen_pid)
             write_pid(spec->listen_pid + sizeof("LISTEN_PID=") - 1, getpid());
         /* Handlers there are none, and the keeper ignores nothing: what it blocks is all that would be inherited. */
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
+        child->what = "exec";
         syscall(SYS_execve, spec->arguments[0], spec->arguments, spec->environment);
         failed(child, -1, "exec");
     }

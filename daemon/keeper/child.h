@@ -17,11 +17,10 @@ struct Child {
     int cgroup_fd; /* where it moves itself to; -1: nowhere, or it is there already */
     pid_t keeper_pid;
     bool sets_groups;
-    bool score_is_lowered;
     struct rlimit files;
     /* What has become of it; the keeper reads it when it runs again. */
     int error;
-    const char *what;
+    const char *what; /* what failed, or what it is at: one of those that can take long */
 };
 
 /* Does not return: execve, or _exit once error and what are set. */

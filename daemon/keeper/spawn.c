@@ -2,10 +2,15 @@
 /* Starting a program; the spawner lives as long as the keeper. clone(2), close_range(2), cgroups(7).
  *
  * The child shares our table of descriptors until it says CLOSE_RANGE_UNSHARE, which copies what stands below the number
- * given and nothing above. So that this is little, what a program is given is put into slots that were kept free for it. */
+ * given and nothing above. So that this is little, what a program is given is put into slots that were kept free for it.
+ *
+ * Why not CLONE_VFORK: that waits for ever, and a program's file or folder may be on a file system that never answers (a dead
+ * server, a user's own FUSE). CLONE_CHILD_CLEARTID tells of the same moment, and can be waited for with an end. Who is given
+ * up is killed: it is in the kernel, and will not run another instruction in our memory. */
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "daemon/keeper/child.h"
 #include "daemon/keeper/spawn.h"
@@ -22,7 +28,15 @@
 
 #define STACK_BYTES (64u * 1024)
 #define LISTEN_FDS_FIRST 3
-#define CLONE_FLAGS (CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD)
+#define CLONE_FLAGS (CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_CHILD_CLEARTID)
+#define EXEC_TIMEOUT_MS 3000
+#define KILLED_TIMEOUT_MS 100
+
+/* The kernel writes 0 into it when the child shares our memory no more; so it is there as long as the child. */
+struct SpawnWord {
+    uint32_t shares;
+    SpawnWord *next;
+};
 
 static bool score_is_lowered(void)
 {
@@ -64,6 +78,11 @@ void spawner_close(Spawner *spawner)
         spawner->slots[i] = fd_close(spawner->slots[i]);
     spawner->null_fd = fd_close(spawner->null_fd);
     munmap(spawner->stack, STACK_BYTES);
+    for (SpawnWord *word = spawner->stuck, *next; word; word = next) {
+        next = word->next;
+        free(word);
+    }
+    spawner->stuck = NULL;
     spawner->stack = NULL;
 }
 
@@ -92,13 +111,14 @@ static long clone_into(Child *child, const struct clone_args *arguments)
 #endif
 
 /* -errno. */
-static pid_t start_child(Spawner *spawner, Child *child, int cgroup_fd, int *ret_pidfd)
+static pid_t start_child(Spawner *spawner, Child *child, SpawnWord *word, int cgroup_fd, int *ret_pidfd)
 {
 #ifdef __x86_64__
     if (cgroup_fd >= 0) {
         const struct clone_args arguments = {
             .flags = CLONE_FLAGS | CLONE_INTO_CGROUP,
             .pidfd = (uintptr_t)ret_pidfd,
+            .child_tid = (uintptr_t)&word->shares,
             .exit_signal = SIGCHLD,
             .stack = (uintptr_t)spawner->stack,
             .stack_size = STACK_BYTES,
@@ -110,8 +130,58 @@ static pid_t start_child(Spawner *spawner, Child *child, int cgroup_fd, int *ret
     }
 #endif
     child->cgroup_fd = cgroup_fd;
-    pid_t pid = clone(child_main, spawner->stack + STACK_BYTES, CLONE_FLAGS | SIGCHLD, child, ret_pidfd);
+    pid_t pid = clone(child_main, spawner->stack + STACK_BYTES, CLONE_FLAGS | SIGCHLD, child, ret_pidfd, NULL, &word->shares);
     return pid < 0 ? -errno : pid;
+}
+
+/* false: it shares our memory still. */
+static bool wait_for_child(SpawnWord *word, int timeout_ms)
+{
+    struct timespec end;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += timeout_ms % 1000 * 1000000L;
+    end.tv_sec += timeout_ms / 1000 + end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
+    while (__atomic_load_n(&word->shares, __ATOMIC_ACQUIRE) != 0)
+        if (syscall(SYS_futex, &word->shares, FUTEX_WAIT_BITSET, 1, &end, NULL, FUTEX_BITSET_MATCH_ANY) < 0 && errno == ETIMEDOUT)
+            return __atomic_load_n(&word->shares, __ATOMIC_ACQUIRE) == 0;
+    return true;
+}
+
+/* 0, or -errno: it has ended, or will. */
+static int end_start(Spawner *spawner, const Child *child, SpawnWord *word, pid_t pid, const char **ret_what)
+{
+    if (wait_for_child(word, EXEC_TIMEOUT_MS)) {
+        if (child->error == 0) {
+            free(word);
+            return 0;
+        }
+    } else {
+        kill(pid, SIGKILL);
+        if (!wait_for_child(word, KILLED_TIMEOUT_MS)) {
+            word->next = spawner->stuck;
+            spawner->stuck = word;
+            *ret_what = child->what;
+            return -ETIMEDOUT;
+        }
+    }
+    int error = child->error != 0 ? child->error : ETIMEDOUT;
+    free(word);
+    waitpid(pid, NULL, 0); /* nobody else knows of it, and it has as good as ended */
+    *ret_what = child->what;
+    return -error;
+}
+
+/* Ours is not the program's. Not done by the child, while its score is ours too. */
+static void raise_score(pid_t pid)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+    _cleanup_(fd_closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && write(fd, "0", 1) < 0)
+        return; /* it has ended */
 }
 
 /* Who may not set groups can be asked for those that it has. */
@@ -163,31 +233,36 @@ int spawner_start(Spawner *spawner, const Spec *spec, const int *fds, size_t fd_
         .cgroup_fd = -1,
         .keeper_pid = getpid(),
         .sets_groups = must_set_groups(spec),
-        .score_is_lowered = spawner->score_is_lowered,
         .files = spawner->files,
     };
 
+    SpawnWord *word = malloc(sizeof(*word));
+    *ret_what = "memory";
+    if (!word)
+        return -ENOMEM;
+    *word = (SpawnWord){.shares = 1};
     *ret_what = "descriptors";
     for (size_t i = 0; i < ELEMENTS_OF(sources); i++)
         sources[i] = -1;
-    if (fd_count > ELEMENTS_OF(sources))
-        return -EINVAL;
-    int r = put_sources(spawner, spec, fds, fd_count, sources, &child.source_max);
+    int r = fd_count > ELEMENTS_OF(sources) ? -EINVAL : put_sources(spawner, spec, fds, fd_count, sources, &child.source_max);
+    pid_t pid = -1;
     if (r == 0) {
         *ret_what = "clone";
-        r = start_child(spawner, &child, cgroup_fd, &pidfd);
+        pid = start_child(spawner, &child, word, cgroup_fd, &pidfd);
+        r = pid < 0 ? pid : 0;
     }
-    take_sources(spawner, sources, fd_count);
-    if (r < 0)
-        return r;
-    if (child.error != 0) {
-        /* Nobody else knows of it, so it is waited for here; it has ended. */
-        waitpid(r, NULL, 0);
+    if (r == 0)
+        r = end_start(spawner, &child, word, pid, ret_what);
+    else
+        free(word);
+    take_sources(spawner, sources, fd_count < ELEMENTS_OF(sources) ? fd_count : ELEMENTS_OF(sources));
+    if (r < 0) {
         fd_close(pidfd);
-        *ret_what = child.what;
-        return -child.error;
+        return r;
     }
-    *ret_pid = r;
+    if (spawner->score_is_lowered)
+        raise_score(pid);
+    *ret_pid = pid;
     *ret_pidfd = pidfd;
     return 0;
 }

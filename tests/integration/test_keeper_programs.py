@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import platform
 import resource
 import shutil
 import signal
@@ -23,7 +24,7 @@ from hv.keeper import (
 )
 from test_keeper import KeeperCase as Base
 
-EPERM, ENOENT, ESRCH, EIO, E2BIG, EAGAIN, EACCES, EBUSY, EEXIST, EINVAL, EMFILE, EPROTO = 1, 2, 3, 5, 7, 11, 13, 16, 17, 22, 24, 71
+EPERM, ENOENT, ESRCH, EIO, E2BIG, EAGAIN, EACCES, EBUSY, EEXIST, EINVAL, EMFILE, EPROTO, ETIMEDOUT = 1, 2, 3, 5, 7, 11, 13, 16, 17, 22, 24, 71, 110
 ROOT = os.geteuid() == 0
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable  # where every user finds it
 
@@ -33,6 +34,18 @@ def alive(pid):
         return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def seccomp(number, action, flags=0):
+    """A filter for a system call, in this process; the listener, where flags ask for one."""
+    code = (
+        struct.pack("=HBBI", 0x20, 0, 0, 0)  # its number
+        + struct.pack("=HBBI", 0x15, 0, 1, number)
+        + struct.pack("=HBBI", 0x06, 0, 0, action)
+        + struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # anything else is allowed
+    )
+    buffer = ctypes.create_string_buffer(code)
+    return ctypes.CDLL(None).syscall(317, 1, flags, struct.pack("@HP", 4, ctypes.addressof(buffer)))
 
 
 def children(pid):
@@ -328,6 +341,30 @@ class Refused(ProgramCase):
         self.own, self.client = keeper.start(), keeper.client()
         self.assertEqual(self.refused("/bin/true"), (EAGAIN, "clone"))
         keeper.kill()  # a sanitizer could not look for what it leaves
+
+    @unittest.skipUnless(ROOT and platform.machine() == "x86_64", "needs root, and knows x86-64's system calls")
+    def test_file_system_that_does_not_answer(self):
+        """chdir waits for ever, as on a dead server: given up after a while, and the keeper goes on."""
+
+        def before():
+            listener = seccomp(80, 0x7FC00000, 8)  # chdir: SECCOMP_RET_USER_NOTIF, which nobody answers
+            if listener < 0:
+                os._exit(77)
+            os.dup2(listener, 0)
+
+        self.own = self.keeper(before=before)
+        self.client = self.own.client()
+        fds = self.fds()
+        began = time.monotonic()
+        self.client.send(START, field(KEY, "p"), program("/bin/true"), fds=self.pipes(2), request=5)
+        self.client.send(PUT, item("l"), request=6)
+        message = self.client.answer(5)
+        self.assertEqual((message[ERROR], message[TEXT]), (ETIMEDOUT, b"chdir /"))
+        self.assertTrue(2.5 < time.monotonic() - began < 6)
+        self.assertEqual(self.client.answer(6).type, DONE)
+        self.assertEqual(self.keys(self.client), {b"l"})
+        wait_for(lambda: children(self.own.pid) == [])
+        self.assertEqual(self.fds(), fds)
 
     def test_no_more_descriptors(self):
         self.own = self.keeper(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)))
@@ -715,21 +752,12 @@ class Cgroup(ProgramCase):
         self.assertEqual(self.client.exited("q"), signal.SIGKILL)
         wait_for(lambda: self.cgroups() == [])
 
+    @unittest.skipUnless(platform.machine() == "x86_64", "knows x86-64's system calls")
     def test_without_clone3(self):
         """As under container engines that refuse it: the program moves itself."""
-        program = (
-            struct.pack("=HBBI", 0x20, 0, 0, 0)  # the system call's number
-            + struct.pack("=HBBI", 0x15, 0, 1, 435)  # clone3
-            + struct.pack("=HBBI", 0x06, 0, 0, 0x00050000 | 38)  # ENOSYS
-            + struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # anything else is allowed
-        )
-        buffer = ctypes.create_string_buffer(program)
-        filter = ctypes.create_string_buffer(struct.pack("@HP", 4, ctypes.addressof(buffer)))
-        libc = ctypes.CDLL(None, use_errno=True)
-
         def before():
             (self.unit / "cgroup.procs").write_text("0")
-            if libc.prctl(22, 2, filter, 0, 0) != 0:  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+            if seccomp(435, 0x00050000 | 38) != 0:  # clone3: ENOSYS
                 os._exit(77)
 
         self.own = self.keeper(before=before)
