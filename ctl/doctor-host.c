@@ -22,8 +22,8 @@
 
 #define STATE_LISTEN 10 /* TCP_LISTEN, which all families use; netinet/tcp.h */
 
-/* Paths that somebody listens on, of /proc/net/unix: `…: RefCount Protocol Flags Type St Inode Path`, __SO_ACCEPTCON
- * 0x10000. */
+/* Paths that somebody listens on, with their sockets' inodes, of /proc/net/unix: `…: RefCount Protocol Flags Type St Inode Path`,
+ * __SO_ACCEPTCON 0x10000. */
 static json_t *served_paths(void)
 {
     json_t *served = json_object();
@@ -33,10 +33,11 @@ static json_t *served_paths(void)
 
     while (list && getline(&line, &capacity, list) >= 0) {
         unsigned flags;
+        long long inode;
         int at = 0;
-        if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %n", &flags, &at) == 1 && at > 0 && flags & 0x10000) {
+        if (sscanf(line, "%*s %*s %*s %x %*s %*s %lld %n", &flags, &inode, &at) == 2 && at > 0 && flags & 0x10000) {
             line[strcspn(line, "\n")] = '\0';
-            json_object_set_new(served, line + at, json_true());
+            json_object_set_new(served, line + at, json_integer(inode));
         }
     }
     if (list)
@@ -175,19 +176,38 @@ static void foreigners_find_processes(Foreigners *foreigners)
         closedir(processes);
 }
 
+/* ` by process 12 (socat)`, or nothing. */
+static void foreign_name(const Foreign *foreign, char whose[static 64])
+{
+    char program[32] = "", path[40];
+
+    whose[0] = '\0';
+    if (foreign->pid == 0)
+        return;
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)foreign->pid);
+    FILE *comm = fopen(path, "re");
+    if (comm && fgets(program, sizeof(program), comm))
+        program[strcspn(program, "\n")] = '\0';
+    if (comm)
+        fclose(comm);
+    snprintf(whose, 64, " by process %d (%s)", (int)foreign->pid, program);
+}
+
+void doctor_name_server(Doctor *doctor, const char *path, char whose[static 64])
+{
+    Foreign foreign = {.inode = (uint64_t)json_integer_value(json_object_get(doctor->served, path))};
+    Foreigners foreigners = {.items = &foreign, .count = 1};
+
+    if (foreign.inode > 0)
+        foreigners_find_processes(&foreigners);
+    foreign_name(&foreign, whose);
+}
+
 static int doctor_on_foreign(Doctor *doctor, const Foreign *foreign)
 {
-    char what[32], program[32] = "", whose[64] = "", path[40], mend[64];
+    char what[32], whose[64], mend[64];
 
-    if (foreign->pid > 0) {
-        snprintf(path, sizeof(path), "/proc/%d/comm", (int)foreign->pid);
-        FILE *comm = fopen(path, "re");
-        if (comm && fgets(program, sizeof(program), comm))
-            program[strcspn(program, "\n")] = '\0';
-        if (comm)
-            fclose(comm);
-        snprintf(whose, sizeof(whose), " by process %d (%s)", (int)foreign->pid, program);
-    }
+    foreign_name(foreign, whose);
     snprintf(what, sizeof(what), "vsock://:%u", (unsigned)foreign->port);
     snprintf(mend, sizeof(mend), "hvsockctl register NAME --port %u", (unsigned)foreign->port);
     return doctor_find(doctor, what, mend, "is listened on%s, and no service has that port", whose);

@@ -4,35 +4,88 @@
 #include <errno.h>
 #include <glob.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "ctl/doctor.h"
 #include "schema/base/text.h"
 #include "schema/base/user.h"
+#include "schema/model/guid.h"
 
-/* Sockets beside a machine's hybrid one that the daemon does not know and nobody listens on. */
-static int doctor_look_for_stale(Doctor *doctor, const char *what, const char *hybrid)
+/* `hvsockctl register NAME --port 99 --listen machine:web1`. */
+static char *registers(const json_t *context, const char *number)
+{
+    char *mend;
+    bool guid = strchr(number, '-') != NULL;
+
+    return asprintf(&mend, "hvsockctl register NAME --%s %s --listen machine:%s", guid ? "guid" : "port", number,
+                    doctor_member(context, "name")) < 0
+               ? NULL
+               : mend;
+}
+
+static int doctor_look_at_stranger(Doctor *doctor, const char *what, const json_t *context, const char *path, const char *number)
+{
+    _cleanup_(freep) char *mend = NULL;
+    char whose[64];
+
+    switch (doctor_look_at_socket(doctor, path)) {
+    case PATH_STALE:
+        mend = doctor_mend("rm", path);
+        return !mend ? -ENOMEM
+                     : doctor_find(doctor, what, mend, "%s is stale: nobody listens on it, and no service is for it", path);
+    case PATH_SERVED:
+        if (!number)
+            return 0;
+        doctor_name_server(doctor, path, whose);
+        mend = registers(context, number);
+        return !mend ? -ENOMEM : doctor_find(doctor, what, mend, "%s is listened on%s, and no service is for it", path, whose);
+    case PATH_ABSENT:
+    case PATH_OTHER:
+        break;
+    }
+    return 0;
+}
+
+/* What guests would call: P_99 or P_GUID beside a hybrid socket, 00000002.00000063 in a hyperkit folder. number: room for it. */
+static const char *number_of_path(const char *path, size_t prefix_size, bool hyperkit, char number[static 40])
+{
+    const char *text = path + prefix_size;
+    uint64_t port;
+    Guid guid;
+
+    if (hyperkit) {
+        if (strlen(text) != 8 || strspn(text, "0123456789abcdef") != 8)
+            return NULL;
+        snprintf(number, 40, "%lu", strtoul(text, NULL, 16));
+    } else if (text_to_number(text, UINT32_MAX - 1, &port) || guid_parse(text, &guid)) {
+        snprintf(number, 40, "%s", text);
+    } else {
+        return NULL;
+    }
+    return number;
+}
+
+/* Sockets in a machine's folder that the daemon does not know. */
+static int doctor_look_for_strangers(Doctor *doctor, const char *what, const json_t *context, const char *prefix, bool hyperkit)
 {
     _cleanup_(freep) char *pattern = NULL;
     glob_t found = {0};
+    char number[40];
     int r = 0;
 
     /* A path with a pattern in it is somebody's joke: the listeners' own looks cover it. */
-    if (strpbrk(hybrid, "*?[\\"))
+    if (strpbrk(prefix, "*?[\\"))
         return 0;
-    if (asprintf(&pattern, "%s_*", hybrid) < 0)
+    if (asprintf(&pattern, "%s*", prefix) < 0)
         return -ENOMEM;
     if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
         return 0;
     for (size_t i = 0; i < found.gl_pathc && r >= 0; i++) {
         const char *path = found.gl_pathv[i];
-        _cleanup_(freep) char *mend = NULL;
-        if (json_object_get(doctor->paths, path) || doctor_look_at_socket(doctor, path) != PATH_STALE)
-            continue;
-        r = !(mend = doctor_mend("rm", path))
-                ? -ENOMEM
-                : doctor_find(doctor, what, mend, "%s is stale: nobody listens on it, and no service is for it", path);
+        if (!json_object_get(doctor->paths, path))
+            r = doctor_look_at_stranger(doctor, what, context, path, number_of_path(path, strlen(prefix), hyperkit, number));
     }
     globfree(&found);
     return r;
@@ -100,7 +153,7 @@ int doctor_on_machine(const char *json, size_t size_bytes, void *userdata)
     json_t *machine = json_loadb(json, size_bytes, 0, NULL);
     const json_t *context = json_object_get(machine, "context");
     const char *hybrid = doctor_member(context, "hybrid"), *hyperkit = doctor_member(context, "hyperkit");
-    _cleanup_(freep) char *what = NULL, *folder = NULL;
+    _cleanup_(freep) char *what = NULL, *folder = NULL, *prefix = NULL;
     int r = asprintf(&what, "machine %s", doctor_member(context, "name")) < 0 ? -ENOMEM : 0;
 
     if (r >= 0)
@@ -112,10 +165,15 @@ int doctor_on_machine(const char *json, size_t size_bytes, void *userdata)
         folder = strndup(hybrid, slash && slash > hybrid ? (size_t)(slash - hybrid) : 1);
         r = folder ? doctor_look_at_folder(doctor, what, context, folder) : -ENOMEM;
         if (r >= 0)
-            r = doctor_look_for_stale(doctor, what, hybrid);
+            r = asprintf(&prefix, "%s_", hybrid) < 0 ? -ENOMEM : doctor_look_for_strangers(doctor, what, context, prefix, false);
     }
-    if (r >= 0 && hyperkit[0])
+    if (r >= 0 && hyperkit[0]) {
         r = doctor_look_at_folder(doctor, what, context, hyperkit);
+        free(TAKE_PTR(prefix));
+        if (r >= 0)
+            r = asprintf(&prefix, "%s/00000002.", hyperkit) < 0 ? -ENOMEM
+                                                                : doctor_look_for_strangers(doctor, what, context, prefix, true);
+    }
     json_decref(machine);
     return r;
 }

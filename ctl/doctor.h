@@ -14,7 +14,7 @@ typedef struct Doctor {
     size_t count;
     json_t *paths;    /* of unix listeners that the daemon holds or wants */
     json_t *draining; /* addresses that were told of as draining, by their services */
-    json_t *served;   /* paths that somebody listens on; NULL: not looked yet */
+    json_t *served;   /* paths that somebody listens on: inodes of sockets; NULL: not looked yet */
     json_t *ports;    /* of AF_VSOCK that services have */
     bool sees_processes; /* the daemon's own, so that one that it names and that is not there is gone */
     bool uses_vsock;
@@ -40,6 +40,8 @@ void doctor_know_port(Doctor *doctor, uint32_t port);
 
 /* ---- doctor-host.c: looks at this host that only this program takes ---- */
 PathState doctor_look_at_socket(Doctor *doctor, const char *path);
+/* Who listens on a path that is PATH_SERVED: ` by process 12 (socat)`; empty where that is not to be seen. */
+void doctor_name_server(Doctor *doctor, const char *path, char whose[static 64]);
 /* Of AF_VSOCK, to guests. */
 bool doctor_has_transport(void);
 /* Who may open it may be any machine. */

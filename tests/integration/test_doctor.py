@@ -121,6 +121,46 @@ class Doctor(Case):
         self.mends("machine web1", f"{path} is stale: nobody listens on it, and no service is for it")
         self.assertFalse(path.exists())
 
+    def test_stale_path_of_hyperkit(self):
+        folder = self.d.folder / "kit"
+        folder.mkdir()
+        self.c.call("AddMachine", machine={"name": "mac1", "hyperkit": str(folder)})
+        self.c.call("Register", service={"name": "a", "port": 98, "listen": ["machine:mac1"]})
+        path = folder / "00000002.00000063"
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(path))
+        self.assertEqual(self.mends("machine mac1", f"{path} is stale: nobody listens on it"), f"rm {path}")
+
+    def test_path_that_another_program_listens_on(self):
+        """Where a guest would find it, and no service is for it."""
+        folder, kit = self.machine(), self.d.folder / "kit"
+        kit.mkdir()
+        self.c.call("AddMachine", machine={"name": "mac1", "hyperkit": str(kit)})
+        guid = "3ad2c7f0-5b12-4a6c-9a00-000000000001"
+        whose = f"by process {os.getpid()} ({pathlib.Path('/proc/self/comm').read_text().strip()})"
+        cases = [
+            (folder / "v.sock_99", "machine web1", "hvsockctl register NAME --port 99 --listen machine:web1"),
+            (folder / f"v.sock_{guid}", "machine web1", f"hvsockctl register NAME --guid {guid} --listen machine:web1"),
+            (kit / "00000002.00000063", "machine mac1", "hvsockctl register NAME --port 99 --listen machine:mac1"),
+        ]
+        for path, what, mend in cases:
+            with socket.socket(socket.AF_UNIX) as other:
+                other.bind(str(path))
+                other.listen()
+                (found,) = self.doctor()
+            why = f"{path} is listened on {whose}, and no service is for it"
+            self.assertEqual(found, {"what": what, "why": why, "mend": mend})
+            path.unlink()
+            self.run_mend(mend.replace("NAME", "theirs"))
+            self.assertEqual((self.doctor(), path.exists()), ([], True))
+            self.c.call("Unregister", name="theirs")
+        # What is no number of a service's is nobody's business.
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(folder / "v.sock_control"))
+            other.listen()
+            self.assertEqual(self.doctor(), [])
+        (folder / "v.sock_control").unlink()
+
     def test_stale_path_with_a_nasty_name(self):
         """A machine's user chooses the names there; who runs the command that is shown removes that file, and nothing else."""
         for name in ("v.sock_; touch hurt", "v.sock_'$(touch hurt)'", "v.sock_\x1b[2J\n\\'x", b"v.sock_\xff\xfe'"):
