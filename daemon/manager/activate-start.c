@@ -281,7 +281,7 @@ void activate_on_unit(const char *name, const char *why, bool refused, void *use
 }
 
 /* LISTEN_FDNAMES. */
-static int name_listeners(const Service *service, Buffer *names, int *fds, size_t *ret_count)
+static int name_listeners(Manager *manager, const Service *service, Buffer *names, int *fds, size_t *ret_count)
 {
     size_t count = 0;
 
@@ -300,9 +300,14 @@ static int name_listeners(const Service *service, Buffer *names, int *fds, size_
             buffer_append_char(names, '@');
             buffer_append_text(names, listener->machine);
         }
-        listener->handed_out = true;
+        if (!listener->handed_out) {
+            listener->handed_out = true;
+            manager_keep_listener(manager, listener);
+        }
         fds[count++] = listener->fd;
     }
+    /* Before the program can be there: the next hvsockd is to know which it has. */
+    manager_keep_flush(manager);
     buffer_append_char(names, '\0');
     *ret_count = count;
     return names->failed ? -ENOMEM : 0;
@@ -318,7 +323,7 @@ static void start_program(Serving *serving, Service *service)
 
     int r = find_record(serving, service);
     if (r == 0)
-        r = name_listeners(service, &names, fds, &count);
+        r = name_listeners(serving->manager, service, &names, fds, &count);
     if (r == -E2BIG && asprintf(&why, "it has more than %d listeners, which is more than a program can be passed", ACTIVATE_LISTENERS_MAX) < 0)
         why = NULL;
     if (r == 0 && !(program = program_new(serving, NULL)))

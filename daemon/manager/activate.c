@@ -30,7 +30,7 @@ Taking activate_taking(const Serving *serving, const Service *service, bool clie
     const Activation *activate = service->context->activate;
 
     if (activating->waiter && !activating->waiter->starts_unit)
-        return TAKING_NOBODY;
+        return service_type(service->context) == SERVICE_DGRAM ? TAKING_NOBODY : TAKING_LATE;
     if (clients)
         return TAKING_CLIENTS;
     if (activating->waiter || activating->unit_starts)

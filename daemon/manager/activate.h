@@ -31,6 +31,7 @@ typedef enum Taking {
     TAKING_CLIENTS,  /* of Serve */
     TAKING_PROGRAMS, /* one is started for each */
     TAKING_FIRST,    /* the first makes a program start, which takes the listeners */
+    TAKING_LATE,     /* a program has the listeners, but for those that came after its start: who comes there is hung up */
     TAKING_TO_CLOSE, /* what should be started cannot be: rather than wait for ever, peers are hung up */
 } Taking;
 

@@ -335,6 +335,8 @@ void manager_serve_forget(Manager *manager, const char *name);
 void manager_serve_changed(Manager *manager, const char *name);
 /* Machines or settings have changed. */
 void manager_serve_rules_changed(Manager *manager);
+/* There may be room for more programs. */
+void manager_serve_limits_changed(Manager *manager);
 /* It listens now. */
 void manager_serve_listener(Manager *manager, Listener *listener);
 /* The registry was read anew. */

@@ -158,6 +158,7 @@ int manager_set_settings(Manager *manager, Settings *settings_consume)
     journal_set_limit(manager->journal, manager->settings->limits->log_bytes.value);
     settings_free(manager->settings_given);
     manager->settings_given = TAKE_PTR(given);
+    manager_serve_limits_changed(manager);
     return 0;
 }
 

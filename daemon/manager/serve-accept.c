@@ -265,7 +265,7 @@ static Turn accept_one(Serving *serving, Listener *listener)
 {
     struct sockaddr_storage address = {0};
     socklen_t size_bytes = sizeof(address);
-    bool closes = serving->taking == TAKING_TO_CLOSE;
+    bool late = serving->taking == TAKING_LATE, closes = serving->taking == TAKING_TO_CLOSE || late;
     ServePeer *peer = NULL;
     Newcomer newcomer;
 
@@ -282,7 +282,7 @@ static Turn accept_one(Serving *serving, Listener *listener)
     newcomer_find(serving->manager, listener, fd, &address, &newcomer);
     Refusal why = serving_decide(serving, &newcomer, now_ns, &peer);
     if (why == REFUSAL_NONE && closes)
-        why = serving->activating.limited ? REFUSAL_START_LIMIT : REFUSAL_FAILED;
+        why = late ? REFUSAL_NOT_SERVED : serving->activating.limited ? REFUSAL_START_LIMIT : REFUSAL_FAILED;
     if (why != REFUSAL_NONE) {
         refuse(serving, &newcomer, peer, why, now_ns);
         return TURN_GO_ON;

@@ -15,6 +15,12 @@ void servings_update(Manager *manager)
         serving_update(serving);
 }
 
+void manager_serve_limits_changed(Manager *manager)
+{
+    if (manager->serve)
+        servings_switch(manager);
+}
+
 void servings_switch(Manager *manager)
 {
     Serving *serving;

@@ -37,6 +37,11 @@ static Taking find_taking(const Serving *serving, const Service *service)
     return activate_taking(serving, service, !TAILQ_EMPTY(&serving->clients));
 }
 
+static bool is_watched(const Serving *serving, const Listener *listener)
+{
+    return serving->taking != TAKING_NOBODY && (serving->taking != TAKING_LATE || !listener->handed_out);
+}
+
 void serving_update(Serving *serving)
 {
     Service *service = registry_find_service(&serving->manager->registry, serving->name);
@@ -48,7 +53,7 @@ void serving_update(Serving *serving)
     }
     serving->taking = find_taking(serving, service);
     for (Listener *listener = service ? service->listeners : NULL; listener; listener = listener->next) {
-        if (serving->taking != TAKING_NOBODY)
+        if (is_watched(serving, listener))
             watch_listener(listener, serving->epoll_fd);
         else
             listener_stop_watch(listener);
@@ -71,6 +76,7 @@ bool serving_has_room(Serving *serving)
     case TAKING_PROGRAMS:
     case TAKING_FIRST:
         return activate_has_room(serving);
+    case TAKING_LATE:
     case TAKING_TO_CLOSE:
         return true;
     }
@@ -79,7 +85,8 @@ bool serving_has_room(Serving *serving)
 
 void serving_switch(Serving *serving)
 {
-    bool first = TAILQ_EMPTY(&serving->waiting) || serving->taking == TAKING_FIRST; /* who takes listeners takes none of those */
+    /* Who takes listeners takes none of those that wait. */
+    bool first = TAILQ_EMPTY(&serving->waiting) || serving->taking == TAKING_FIRST || serving->taking == TAKING_LATE;
     bool on = !serving->paused && first && serving_has_room(serving);
 
     sd_event_source_set_enabled(serving->source, on ? SD_EVENT_ON : SD_EVENT_OFF);
@@ -113,7 +120,7 @@ void manager_serve_listener(Manager *manager, Listener *listener)
     const Service *service = listener->service;
     Serving *serving = RB_EMPTY(&manager->serve->servings) ? NULL : serving_find(manager, service->context->name);
 
-    if (serving && serving->taking != TAKING_NOBODY)
+    if (serving && is_watched(serving, listener))
         watch_listener(listener, serving->epoll_fd);
     else if (!serving && is_watched_idle(manager, service))
         watch_listener(listener, manager->serve->idle_fd);

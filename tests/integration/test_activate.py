@@ -349,6 +349,16 @@ class Accept(Activation):
         first[1].close()
         for client in waiting:
             self.assertEqual(client.recv(1), b"x")
+        # So are they where there is more room than before.
+        more = self.connect(other)
+        more.sendall(b"x")
+        more.settimeout(0.2)
+        with self.assertRaises(TimeoutError):
+            more.recv(1)
+        self.d.settings("limits: {programs: 5, programsPerService: 3}\n")
+        self.c.call("Reload")
+        more.settimeout(5)
+        self.assertEqual(more.recv(1), b"x")
 
     # ---- what goes wrong ----
 
@@ -760,6 +770,29 @@ for _ in range(int(sys.argv[1])):
         self.register(port=port, listen=[f"unix://{self.path}", "machine:*"], handout={"mode": "listener"})
         got = [self.answer(self.connect(path))[1] for path in [self.path, *paths]]
         self.assertEqual(got, ["a", "a@web1", "a@web2"])
+
+    def test_comes_later(self):
+        """A listener that comes while the program runs is the next one's; nobody waits there for ever."""
+        port = self.d.port()
+
+        def add(name):
+            (self.d.folder / name).mkdir()
+            self.c.call("AddMachine", machine={"name": name, "hybrid": f"{self.d.folder}/{name}/v.sock"})
+            return f"{self.d.folder}/{name}/v.sock_{port}"
+
+        first = add("web1")
+        self.register(port=port, listen=["machine:*"], handout={"mode": "listener"})
+        pid = self.answer(self.connect(first))[0]
+        second = add("web2")
+        self.closed(self.connect(second))
+        self.d.restart(kill=True)
+        self.c = self.client(self.d)
+        self.closed(self.connect(second))
+        self.assertEqual(self.answer(self.connect(first))[0], pid)
+        self.assertIn('hvsock_refused_total{service="a",reason="not_served"} 2\n', self.c.call("Metrics")["text"])
+        os.kill(int(pid), signal.SIGTERM)
+        self.wait_programs(0)
+        self.assertEqual(self.answer(self.connect(second))[1], "a@web2")
 
     def test_ends_at_once(self):
         """It never accepts: it is started so many times, and no more; then peers are hung up."""
