@@ -106,8 +106,9 @@ static int doctor_look_above(Doctor *doctor, const char *what, const char *folde
         _cleanup_(freep) char *mend = NULL;
         if (!(mend = doctor_mend("chmod +t", path)))
             return -ENOMEM;
-        return doctor_find(doctor, what, mend, "every user can put another folder in the place of %s: %s is to be written to by all (mode "
-                           "%04o)", folder, path, (unsigned)(status.st_mode & 07777));
+        return doctor_find(doctor, what, mend,
+                           "every user can put another folder in the place of %s: %s is to be written to by all (mode %04o)", folder,
+                           path, (unsigned)(status.st_mode & 07777));
     }
     return 0;
 }

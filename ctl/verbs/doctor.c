@@ -343,12 +343,12 @@ const Verb verb_doctor = {
     .group = VERBS_OF_WATCHING,
     .synopsis = "",
     .help = "Say what is not as it should be, and the command that mends it",
-    .description = "Services that do not listen and why, listeners that are draining and who holds them, stale "
-                   "sockets and those of other programs in machines' folders, records whose process is gone, machines whose folder is gone or is others' to write, a "
-                   "/dev/vhost-vsock that everybody can open, programs that do not start, a hvsock-keeper that does not run, files that did "
-                   "not load, a transport that is not loaded, a daemon that does not answer; of "
-                   "the host's own daemon also AF_VSOCK listeners of other programs. Exits 0 where all is well, 1 where something is "
-                   "not, 4 where no daemon "
-                   "answers. With --json an array of findings: what, why, mend.",
+    .description = "Services that do not listen and why, listeners that are draining and who holds them, stale sockets"
+                   " and those of other programs in machines' folders, records whose process is gone, machines whose "
+                   "folder is gone or is others' to write, a /dev/vhost-vsock that everybody can open, programs that "
+                   "do not start, a hvsock-keeper that does not run, files that did not load, a transport that is not "
+                   "loaded, a daemon that does not answer; of the host's own daemon also AF_VSOCK listeners of other "
+                   "programs. Exits 0 where all is well, 1 where something is not, 4 where no daemon answers. With "
+                   "--json an array of findings: what, why, mend.",
     .run = doctor_run,
 };
