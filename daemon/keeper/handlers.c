@@ -308,7 +308,8 @@ static int on_start(const Request *request)
     frame_put_number(out, KEEPER_TAG_PID, (uint64_t)pid);
     if (fd_list_add_consume(&answer_fds, pidfd) == 0)
         frame_put_number(out, KEEPER_TAG_FDS, 1);
-    request_send(request, &answer_fds);
+    /* The program first, and then who is told that it was started. */
+    request_send_lingering(request, &answer_fds);
     return 0;
 }
 

@@ -35,6 +35,7 @@ struct Peer {
     uint32_t events; /* those of epoll that are asked for */
     TAILQ_HEAD(, Answer) answers; /* those that there was no room for yet */
     size_t answer_count;
+    uint64_t lingers_until_us; /* what waits is not urgent until then; 0: it is */
     Item *list_next; /* of a LIST that goes on */
     bool is_listing;
     uint32_t list_request;
@@ -108,10 +109,13 @@ void peer_pump(Peer *peer);
 bool peer_is_idle(const Peer *peer); /* it waits for nothing from us */
 /* Takes the descriptors over. The frame is keeper->out, which has ended; where it has not, the peer is closed. */
 void peer_send(Peer *peer, FdList *fds);
+/* The same, a moment later: what it tells can wait for what it tells of. */
+void peer_send_lingering(Peer *peer, FdList *fds);
 
 /* ---- answers; those with a frame of their own begin keeper->out with request_begin ---- */
 Buffer *request_begin(const Request *request, KeeperType type);
 void request_send(const Request *request, FdList *fds); /* ends it; fds (or NULL) are taken over */
+void request_send_lingering(const Request *request, FdList *fds);
 void request_done(const Request *request); /* nothing where nobody waits for it */
 /* key: NULL, or the one that is meant. */
 void request_refuse(const Request *request, int error, const char *text, const FrameField *key);

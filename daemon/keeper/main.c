@@ -206,6 +206,8 @@ static int loop(Keeper *keeper)
         next_us = sooner(next_us, reexec(keeper, now_us));
         if (keeper->client)
             peer_pump(keeper->client); /* what has ended meanwhile */
+        if (keeper->client && keeper->client->lingers_until_us > 0)
+            next_us = sooner(next_us, keeper->client->lingers_until_us);
         if (is_over(keeper, now_us))
             return 0;
         if (keeper->is_ending && keeper->end_by_us != NEVER_US)

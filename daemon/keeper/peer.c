@@ -14,6 +14,8 @@
 
 #define PEERS_MAX 16 /* those that have not said HELLO; one more, and the oldest is closed */
 #define ANSWERS_MAX 64
+#define LINGER_MAX 32
+#define LINGER_US 1000
 #define TURN_FRAMES 128 /* then others have their turn */
 #define DRAINED_FRAMES_MAX 4096 /* more than a socket takes */
 #define LISTED_BYTES (32u * 1024)
@@ -140,7 +142,7 @@ static bool send_now(Peer *peer, const Buffer *frame, const FdList *fds)
     return true;
 }
 
-void peer_send(Peer *peer, FdList *fds)
+static void send_or_keep(Peer *peer, FdList *fds, bool keeps)
 {
     _cleanup_(fd_list_clear) FdList own = {0};
     Buffer *out = &peer->keeper->out;
@@ -157,7 +159,7 @@ void peer_send(Peer *peer, FdList *fds)
         peer_close(peer);
         return;
     }
-    if (TAILQ_EMPTY(&peer->answers) && send_now(peer, out, &own))
+    if (!keeps && TAILQ_EMPTY(&peer->answers) && send_now(peer, out, &own))
         return;
     Answer *answer = calloc(1, sizeof(*answer));
     if (answer)
@@ -171,6 +173,36 @@ void peer_send(Peer *peer, FdList *fds)
     own = (FdList){0};
     TAILQ_INSERT_TAIL(&peer->answers, answer, link);
     peer->answer_count++;
+}
+
+void peer_send(Peer *peer, FdList *fds)
+{
+    send_or_keep(peer, fds, false);
+    peer->lingers_until_us = 0;
+}
+
+void peer_send_lingering(Peer *peer, FdList *fds)
+{
+    bool first = TAILQ_EMPTY(&peer->answers);
+
+    send_or_keep(peer, fds, true);
+    if (first)
+        peer->lingers_until_us = keeper_now_us() + LINGER_US;
+    else if (peer->answer_count >= LINGER_MAX)
+        peer->lingers_until_us = 0;
+}
+
+/* Until nobody waits for it, or something else is to be told. */
+static bool lingers(Peer *peer)
+{
+    const Keeper *keeper = peer->keeper;
+
+    if (peer->lingers_until_us == 0)
+        return false;
+    if (TAILQ_EMPTY(&peer->answers) || keeper->is_ending || keeper->reexec_wanted || peer->is_listing ||
+        (peer == keeper->client && !TAILQ_EMPTY(&keeper->programs.untold)) || keeper_now_us() >= peer->lingers_until_us)
+        peer->lingers_until_us = 0;
+    return peer->lingers_until_us != 0;
 }
 
 static bool send_answers(Peer *peer)
@@ -267,11 +299,12 @@ void peer_pump(Peer *peer)
 {
     if (peer->fd < 0)
         return;
-    if (send_answers(peer) && send_exits(peer) && peer->is_listing)
+    bool later = lingers(peer);
+    if (!later && send_answers(peer) && send_exits(peer) && peer->is_listing)
         send_list(peer);
     if (peer->fd < 0)
         return;
-    uint32_t events = (peer_reads(peer) ? EPOLLIN : 0) | (peer_is_idle(peer) ? 0 : EPOLLOUT);
+    uint32_t events = (peer_reads(peer) ? EPOLLIN : 0) | (later || peer_is_idle(peer) ? 0 : EPOLLOUT);
     if (events == peer->events)
         return;
     struct epoll_event event = {.events = events, .data.ptr = peer};
@@ -293,6 +326,11 @@ Buffer *request_begin(const Request *request, KeeperType type)
 void request_send(const Request *request, FdList *fds)
 {
     peer_send(request->peer, fds);
+}
+
+void request_send_lingering(const Request *request, FdList *fds)
+{
+    peer_send_lingering(request->peer, fds);
 }
 
 void request_done(const Request *request)
