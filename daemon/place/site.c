@@ -320,8 +320,11 @@ void site_failed(const Site *site, const char *what, int error, PlaceResult *res
         result_set(
             result, PLACE_FAILED, error,
             "%s cannot be %s: uid %u may not write to the folder %s (of uid %u, gid %u), or it is immutable, or a "
-            "security module forbids it",
-            site->path, what, (unsigned)site->as_uid, site->folder, (unsigned)site->uid, (unsigned)site->gid);
+            "security module forbids it%s",
+            site->path, what, (unsigned)site->as_uid, site->folder, (unsigned)site->uid, (unsigned)site->gid,
+            site->as_uid != geteuid() && site->as_uid != site->uid
+                ? "; what counts is the machine's user and group: name the group, too, if that is who may"
+                : "");
         break;
     case ENAMETOOLONG:
         result_set(result, PLACE_FAILED, error, "%s cannot be %s: its last part is too long", site->path, what);

@@ -133,6 +133,7 @@ static void test_some_fail(void **state)
     assert_int_equal(results[0].state, PLACE_LISTENING);
     assert_said(&results[1], PLACE_WAITING, EADDRINUSE, "a regular file");
     assert_said(&results[2], PLACE_FAILED, EACCES, "uid 64077 may not write to the folder");
+    assert_said(&results[2], PLACE_FAILED, EACCES, "name the group, too");
     assert_said(&results[3], PLACE_WAITING, ENOENT, "is not there");
     assert_int_equal(results[4].state, PLACE_LISTENING);
     for (size_t i = 0; i < 5; i++)
