@@ -73,6 +73,7 @@ struct Manager {
     struct ListenerQueue closing;    /* to be let go of then; out of the registry */
     struct ListenerQueue waiting;    /* to be tried again */
     struct ListenerQueue draining;   /* closed here, held elsewhere; out of the registry */
+    bool retry_all;                  /* by the next retry_timer: not only the first of them */
     sd_event_source *retry_timer;
     sd_event_source *lost_timer;
     uint64_t lost_since_us; /* CLOCK_MONOTONIC; while lost_timer runs */
@@ -238,6 +239,8 @@ int manager_watch_waiting(Manager *manager);
 /* Watches the folder that a waiting listener waits for, or that a listening one's path is in. */
 void manager_watch_listener(Manager *manager, Listener *listener);
 void manager_unwatch_listener(Listener *listener);
+/* Everything that waits is tried again in the next turn of the loop: hvsock-keeper is there, or another reason is gone. */
+void manager_retry_soon(Manager *manager);
 void manager_retry_release(Manager *manager);
 void manager_check_draining(Manager *manager);
 

@@ -258,6 +258,7 @@ static void on_back(void *userdata)
     metrics_global(manager->metrics)->keeper_starts++;
     keep_everything(manager);
     manager_activate_back(manager);
+    manager_retry_soon(manager);
     hold_flush(manager->hold);
 }
 

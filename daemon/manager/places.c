@@ -18,20 +18,20 @@ static bool keeper_is_awaited(const Manager *manager)
     return manager->keep && !manager->keeper_program && !hold_is_there(manager->hold) && geteuid() != 0;
 }
 
-static void wait_for_keeper(const Manager *manager, PlaceResult *results, size_t count)
-{
-    for (size_t i = 0; keeper_is_awaited(manager) && i < count; i++)
-        if (results[i].state == PLACE_FAILED && (results[i].error == EACCES || results[i].error == EPERM)) {
-            _cleanup_(freep) char *reason = TAKE_PTR(results[i].reason);
-            result_set(&results[i], PLACE_WAITING, results[i].error, "%s; hvsock-keeper, which may, does not run",
-                       reason ? reason : "it cannot be bound");
-        }
-}
-
 /* Ports are ours to bind, but for the low ones, and those that somebody has whom we may not see. */
 static bool needs_keeper(const PlaceRequest *request)
 {
     return request->path || request->port < LOW_PORTS_END;
+}
+
+/* What we may not do, or cannot look at, is no reason yet. */
+static void wait_for_keeper(const Manager *manager, const PlaceRequest *requests, PlaceResult *results, size_t count)
+{
+    for (size_t i = 0; keeper_is_awaited(manager) && i < count; i++)
+        if (results[i].state != PLACE_LISTENING && needs_keeper(&requests[i])) {
+            place_result_release(&results[i]);
+            result_set(&results[i], PLACE_WAITING, ENOTCONN, "hvsock-keeper, which is to bind it, does not run");
+        }
 }
 
 static bool keeper_knows_better(const PlaceResult *result)
@@ -65,7 +65,7 @@ static void bind_many_places(const PlaceRequest *requests, PlaceResult *results,
         bind_by_two(manager, requests, results, count);
     } else {
         place_bind_many(requests, results, count);
-        wait_for_keeper(manager, results, count);
+        wait_for_keeper(manager, requests, results, count);
     }
 }
 
@@ -73,10 +73,12 @@ static void change_place(const PlaceRequest *request, int fd, PlaceResult *resul
 {
     Manager *manager = userdata;
 
-    if (request->path && hold_is_privileged(manager->hold))
+    if (request->path && hold_is_privileged(manager->hold)) {
         hold_change(manager->hold, request, fd, result);
-    else
+    } else {
         place_change(request, fd, result);
+        wait_for_keeper(manager, request, result, 1);
+    }
 }
 
 BindHands manager_hands(Manager *manager)

@@ -377,8 +377,11 @@ static int retry_on_time(sd_event_source *source, uint64_t time_us, void *userda
     Manager *manager = userdata;
     Listener *listener = TAILQ_FIRST(&manager->waiting);
 
+    size_t most = manager->retry_all ? SIZE_MAX : RETRY_BATCH;
+
     manager->retry_timer = sd_event_source_disable_unref(manager->retry_timer);
-    for (size_t i = 0; i < RETRY_BATCH && listener; i++) {
+    manager->retry_all = false;
+    for (size_t i = 0; i < most && listener; i++) {
         Listener *next = TAILQ_NEXT(listener, queue);
         if (!listener->lost || !manager->lost_timer)
             retry_listener(manager, listener);
@@ -401,6 +404,13 @@ int manager_watch_waiting(Manager *manager)
         return 0;
     return sd_event_add_time_relative(manager->event, &manager->retry_timer, CLOCK_MONOTONIC, RETRY_INTERVAL_US, 0,
                                       retry_on_time, manager);
+}
+
+void manager_retry_soon(Manager *manager)
+{
+    manager->retry_all = true;
+    if (manager->retry_timer && sd_event_source_set_time_relative(manager->retry_timer, 0) < 0)
+        log_error("what waits is tried again later: no timer can be set");
 }
 
 void manager_retry_release(Manager *manager)
