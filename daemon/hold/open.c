@@ -21,6 +21,7 @@
 #include "daemon/log.h"
 #include "schema/base/process.h"
 
+#define SEND_BUFFER_BYTES (4 * 1024 * 1024)
 #define HELLO_TIMEOUT_MS 2000
 #define HELLO_BUSY_TIMEOUT_MS 30000 /* while it does something: what another hvsockd has asked for comes first */
 #define KEEPER_PROCESS_NAME "hvsock-keeper" /* /proc/PID/comm */
@@ -156,6 +157,9 @@ static int connect_to(Hold *hold, const struct sockaddr_un *address, pid_t *ret_
 
     if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
         return -errno;
+    /* Ten thousand listeners need not wait for it to read them. As far as we may. */
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){SEND_BUFFER_BYTES}, sizeof(int)) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){SEND_BUFFER_BYTES}, sizeof(int));
     /* Who listens there gets everything that we hold. */
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size_bytes) < 0)
         return -errno;

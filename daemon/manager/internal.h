@@ -60,7 +60,6 @@ struct Manager {
     uint64_t keeper_files_soft;
     bool keeper_is_fresh; /* we have started it: it holds nothing */
     LIST_HEAD(, Listener) unkept; /* to be put there */
-    sd_event_source *keep_source; /* puts them, piece by piece */
     Buffer kept_value;
     uint64_t started_at_us;
 

@@ -9,8 +9,6 @@
 #include "daemon/manager/kept.h"
 #include "daemon/place/holders.h"
 
-#define PUTS_A_TURN FRAME_FDS_MAX
-
 /* ---- keys ---- */
 
 static bool key_append(KeptKey *key, const char *text, bool last)
@@ -100,20 +98,16 @@ static void put_listener(Manager *manager, const Listener *listener)
     hold_put(manager->hold, key.text, key.size_bytes, value, &listener->fd, 1);
 }
 
-/* At most so many; false: there are more. */
-static bool put_listeners(Manager *manager, size_t max)
+static void put_listeners(Manager *manager)
 {
     Listener *listener;
 
-    for (size_t i = 0; (listener = LIST_FIRST(&manager->unkept)); i++) {
-        if (i == max)
-            return false;
+    while ((listener = LIST_FIRST(&manager->unkept))) {
         LIST_REMOVE(listener, of_unkept);
         listener->unkept = false;
         if (listener->fd >= 0)
             put_listener(manager, listener);
     }
-    return true;
 }
 
 void manager_forget_listener(Manager *manager, const Listener *listener)
@@ -182,8 +176,8 @@ void manager_keep_flush(Manager *manager)
 {
     if (!hold_is_there(manager->hold))
         return;
-    if (!manager->booting && !manager->keep_source)
-        put_listeners(manager, SIZE_MAX);
+    if (!manager->booting)
+        put_listeners(manager);
     hold_flush(manager->hold);
     remember_held(manager);
 }
@@ -201,28 +195,10 @@ void manager_keep_flush_wait(Manager *manager)
         hold_flush_wait(manager->hold);
 }
 
-/* A piece in each turn of the loop, between what others ask for. */
-static int on_keep(sd_event_source *source, void *userdata)
-{
-    Manager *manager = userdata;
-
-    if (hold_is_there(manager->hold) && !put_listeners(manager, PUTS_A_TURN)) {
-        hold_flush(manager->hold);
-        return 0;
-    }
-    manager->keep_source = sd_event_source_disable_unref(manager->keep_source);
-    hold_flush(manager->hold);
-    remember_held(manager);
-    return 0;
-}
-
+/* Before anybody is told that we are ready: what listens is held. */
 void manager_kept_started(Manager *manager)
 {
-    if (!manager->hold || manager->keep_source || LIST_EMPTY(&manager->unkept))
-        return;
-    if (sd_event_add_defer(manager->event, &manager->keep_source, on_keep, manager) < 0 ||
-        sd_event_source_set_enabled(manager->keep_source, SD_EVENT_ON) < 0)
-        log_error("out of memory: hvsock-keeper does not have all yet");
+    manager_keep_flush(manager);
 }
 
 static void keep_everything(Manager *manager)
@@ -233,8 +209,7 @@ static void keep_everything(Manager *manager)
             manager_keep_listener(manager, listener);
     leases_visit(manager->leases, put_lease, manager);
     manager_keep_servings(manager);
-    manager_kept_started(manager);
-    hold_flush(manager->hold);
+    manager_keep_flush(manager);
 }
 
 /* ---- the keeper's life ---- */
@@ -282,7 +257,6 @@ int manager_kept_new(Manager *manager)
 
 void manager_kept_free(Manager *manager)
 {
-    sd_event_source_disable_unref(manager->keep_source);
     hold_free(manager->hold);
     buffer_release(&manager->kept_value);
     free(manager->keeper_program);

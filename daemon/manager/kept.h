@@ -73,7 +73,7 @@ void manager_kept_free(Manager *manager);
 void manager_kept_open(Manager *manager);
 /* Into memory, when the registry has been read: what another hvsockd left there. */
 int manager_take_back(Manager *manager);
-/* From now on what is held is put there as it comes; what came at the start follows, piece by piece. */
+/* What came at the start is put there; from now on, what is held is as it comes. */
 void manager_kept_started(Manager *manager);
 /* The listener is to be put with the next flush, as it is then. */
 void manager_keep_listener(Manager *manager, Listener *listener);

@@ -304,6 +304,13 @@ c = Varlink(sys.argv[1]); s = c.call_fds("Serve", name="s"); print("there", flus
         self.assertEqual(self.c.call("Status")["listeners"], count)
         for i in range(0, count, 97):
             connect(f"{self.d.folder}/m{i}.sock").close()
+        # Whatever READY was told of is held, from that moment on.
+        self.c.close()
+        self.d.restart()
+        self.d.kill()
+        self.d.start()
+        self.c = self.client(self.d)
+        self.assertIn(f"taken back from hvsock-keeper: {count} listeners", self.d.log_text().split("ready:")[-2])
         self.c.call("Apply", services=[], prune=True)
 
     def test_no_keeper(self):
