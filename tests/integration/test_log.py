@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from hv.case import BUILD, NOBODY, Case, Varlink, signal, wait_for
+from hv.case import BUILD, GUEST, NOBODY, Case, Varlink, signal, wait_for
 from test_listeners import connect
 
 
@@ -234,6 +234,36 @@ class Log(Case):
             self.d.restart(kill=kill)
             self.c = self.client(self.d)
         self.assertEqual([e["action"] for e in self.log()], ["started", "stopped", "started", "started"])
+
+    def test_clock_is_set(self):
+        """A day back, over a restart, too: entries stay in their order, and what comes is told."""
+        if not GUEST:
+            self.skipTest("sets the clock: runs in the guest of tests/vm alone")
+
+        def add(seconds):
+            time.clock_settime(time.CLOCK_REALTIME, time.clock_gettime(time.CLOCK_REALTIME) + seconds)
+
+        follower = self.client(self.d)
+        follower.send("ReadLog", {"follow": True}, more=True)
+        self.register("before")
+        add(-24 * 3600)
+        try:
+            self.register("after")
+            told = [follower.receive()[0]["entry"].get("service") for _ in range(3)]
+            self.assertEqual(told, [None, "before", "after"])
+            follower.close()
+            self.c.close()
+            self.d.restart(kill=True)
+            self.c = self.client(self.d)
+            self.register("last")
+            entries = self.log()
+            self.assertEqual([e.get("service") for e in entries], [None, "before", "after", None, "last"])
+            self.assertEqual([e["sequence"] for e in entries], [1, 2, 3, 4, 5])
+            self.assertLess(entries[-1]["time"], entries[1]["time"])
+            self.assertIn("last", self.d.ctl("log", "--since", "1min").stdout)
+        finally:
+            add(24 * 3600)
+        self.assertEqual(self.log(since=entries[1]["time"])[0]["service"], "before")
 
     def test_large(self):
         """Many entries to readers at their own speed: what there is is read whole, and takes no memory."""
