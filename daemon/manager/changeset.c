@@ -194,6 +194,10 @@ static int changeset_index(ChangeSet *set)
         set->by_name[i] = &set->items[i];
     set->indexed = set->count;
     qsort(set->by_name, set->count, sizeof(*set->by_name), change_compare_names);
+    /* Machines stand together there. */
+    for (set->first_machine = 0; set->first_machine < set->indexed; set->first_machine++)
+        if (set->by_name[set->first_machine]->object == STORED_MACHINE)
+            break;
     return 0;
 }
 
@@ -358,9 +362,9 @@ static bool is_apart(const Service *service, const MachineContext *machine)
 
 /* Where nothing but machines changes, and they have transports of their own, what a service has on the others is not looked
  * at: a machine costs the same however many there are. */
-static void changeset_scope(const ChangeSet *set, Change *replan)
+static void changeset_scope(const ChangeSet *set, size_t asked_count, Change *replan)
 {
-    for (size_t i = 0; i < set->count; i++) {
+    for (size_t i = 0; i < asked_count; i++) {
         const Change *change = &set->items[i];
         if (change->object == STORED_SERVICE && change->kind != CHANGE_REPLAN)
             return;
@@ -375,6 +379,7 @@ static void changeset_scope(const ChangeSet *set, Change *replan)
 static int changeset_add_replans(ChangeSet *set)
 {
     Replans replans = {0};
+    const size_t asked_count = set->count;
     Service *service;
     int r = 0;
 
@@ -405,9 +410,9 @@ static int changeset_add_replans(ChangeSet *set)
         }
     if (replans.count > 0)
         r = changeset_index(set);
-    for (size_t i = set->count - replans.count; i < set->count && r == 0; i++)
+    for (size_t i = asked_count; i < set->count && r == 0; i++)
         if (set->items[i].kind == CHANGE_REPLAN)
-            changeset_scope(set, &set->items[i]);
+            changeset_scope(set, asked_count, &set->items[i]);
 end:
     free(replans.services);
     return r;

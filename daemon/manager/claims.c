@@ -98,7 +98,7 @@ static const MachineContext *changed_next(const char *after, void *userdata)
 {
     ChangeSet *set = userdata;
 
-    for (size_t i = 0; i < set->indexed; i++)
+    for (size_t i = set->first_machine; i < set->indexed && set->by_name[i]->object == STORED_MACHINE; i++)
         if (change_is_machine_there(set->by_name[i]) && (!after || strcmp(set->by_name[i]->name, after) > 0))
             return set->by_name[i]->machine;
     return NULL;

@@ -149,6 +149,7 @@ struct ChangeSet {
     size_t capacity;
     Change **by_name;  /* sorted by object and name, once it is being checked */
     size_t indexed;
+    size_t first_machine; /* in by_name */
     Change **by_guid;  /* services that are or will be, sorted by GUID */
     size_t by_guid_count;
     ChangeConflict *conflicts;

@@ -147,12 +147,35 @@ static int held_collect(Held *held, Manager *manager, Service *service, const Ch
     return r;
 }
 
+static int listener_plan_bind(Manager *manager, Service *service, const PlanListener *wanted)
+{
+    Listener *listener = registry_add_listener(&manager->registry, service, wanted);
+
+    if (!listener)
+        return -ENOMEM;
+    listener_plan(manager, listener);
+    return 0;
+}
+
+/* It holds nothing of what is planned, so there is nothing to be compared: as where a machine comes. */
+static int plan_all(Manager *manager, Service *service, const PlanWanted *wanted)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < wanted->count && r == 0; i++)
+        r = listener_plan_bind(manager, service, &wanted->listeners[i]);
+    registry_touch(&manager->registry, service);
+    return r;
+}
+
 int manager_plan_service(Manager *manager, Service *service, const PlanWanted *wanted, const ChangeSet *machines_of)
 {
     Held held = {.count = 0};
     Plan plan;
     int r = held_collect(&held, manager, service, machines_of);
 
+    if (r == 0 && held.count == 0)
+        return plan_all(manager, service, wanted);
     if (r == 0)
         r = plan_make(wanted->listeners, wanted->count, held.many ? held.many : held.few, held.count, &plan);
     if (r < 0) {
@@ -161,7 +184,6 @@ int manager_plan_service(Manager *manager, Service *service, const PlanWanted *w
     }
     for (size_t i = 0; i < plan.count && r == 0; i++) {
         const PlanStep *step = &plan.steps[i];
-        Listener *listener;
         switch (step->kind) {
         case PLAN_CLOSE:
             listener_plan_close(manager, step->held->userdata);
@@ -170,11 +192,7 @@ int manager_plan_service(Manager *manager, Service *service, const PlanWanted *w
             r = listener_plan_change(manager, step->held->userdata, step->wanted);
             break;
         case PLAN_BIND:
-            listener = registry_add_listener(&manager->registry, service, step->wanted);
-            if (listener)
-                listener_plan(manager, listener);
-            else
-                r = -ENOMEM;
+            r = listener_plan_bind(manager, service, step->wanted);
             break;
         }
     }

@@ -33,6 +33,8 @@ static bool process_read(pid_t pid, const char *name, char *text, size_t size_by
         if (n == 0)
             break;
         filled += (size_t)n;
+        if (filled < size_bytes - 1)
+            break; /* each of these files comes in one piece */
     }
     text[filled] = '\0';
     return filled > 0;
