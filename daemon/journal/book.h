@@ -4,6 +4,7 @@
 
 #include "daemon/journal/journal.h"
 #include "schema/base/buffer.h"
+#include "schema/base/text.h"
 
 typedef struct Book Book;
 
@@ -25,6 +26,8 @@ struct Journal {
     uint64_t limit_bytes;
     uint64_t next_try_us; /* CLOCK_MONOTONIC: of opening what could not be opened */
     JournalCounts counts;
+    uint64_t second; /* since 1970: whose text is time */
+    char time[TIME_TEXT_SIZE_BYTES];
 };
 
 /* `{"sequence":N,"time":"…",…}` as we write it: its number. false: it is no such line, or not whole. */

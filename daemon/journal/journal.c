@@ -203,13 +203,28 @@ static void append_member(Buffer *text, const char *name, const char *value, siz
     buffer_append_text(text, "...\"");
 }
 
-/* What follows the number. */
-static void append_rest(Buffer *text, const JournalEntry *entry)
+/* Thousands of entries can be of one second: its date is worked out once. */
+static const char *entry_time(Journal *journal, uint64_t time_us)
 {
-    char time[TIME_TEXT_SIZE_BYTES];
+    uint64_t second = time_us / 1000000;
 
+    if (!journal->time[0] || second != journal->second) {
+        journal->second = second;
+        return time_format(time_us, journal->time);
+    }
+    char *millisecond = journal->time + strlen("2026-11-20T23:59:00.");
+    unsigned number = (unsigned)(time_us / 1000 % 1000);
+    millisecond[0] = (char)('0' + number / 100);
+    millisecond[1] = (char)('0' + number / 10 % 10);
+    millisecond[2] = (char)('0' + number % 10);
+    return journal->time;
+}
+
+/* What follows the number. */
+static void append_rest(Journal *journal, Buffer *text, const JournalEntry *entry)
+{
     buffer_append_text(text, ",\"time\":\"");
-    buffer_append_text(text, time_format(entry->time_us, time));
+    buffer_append_text(text, entry_time(journal, entry->time_us));
     buffer_append_text(text, "\",\"userId\":");
     buffer_append_number(text, entry->uid);
     buffer_append_text(text, ",\"processId\":");
@@ -234,7 +249,7 @@ void journal_add(Journal *journal, JournalBook book, const JournalEntry *entry)
     Book *to = &journal->books[book];
 
     append_begin(journal, to);
-    append_rest(&to->pending, entry);
+    append_rest(journal, &to->pending, entry);
     if (to->pending.size_bytes > PENDING_MAX_BYTES)
         (void)journal_flush(journal); /* what is lost is counted, and the next flush tells why */
 }
@@ -246,7 +261,7 @@ void journal_stage(Journal *journal, JournalBook book, const JournalEntry *entry
     if (to->staged.size_bytes > STAGED_MAX_BYTES)
         journal->counts.lost++;
     else
-        append_rest(&to->staged, entry);
+        append_rest(journal, &to->staged, entry);
 }
 
 void journal_commit(Journal *journal)

@@ -153,12 +153,16 @@ static void keeps_order_over_books(void **state)
 
     /* Another run goes on; the clock has been set back meanwhile. */
     journal = open_journal(folder);
+    /* In the middle of a second whose beginning was told. */
+    journal_add(journal, JOURNAL_CHANGES, &(JournalEntry){.time_us = 1600000000987654u, .action = "x", .text = "5"});
+    assert_int_equal(journal_flush(journal), 0);
     journal_add(journal, JOURNAL_CHANGES, &(JournalEntry){.time_us = 1600000000000000u, .action = "x", .text = "5"});
     assert_int_equal(journal_flush(journal), 0);
-    assert_entries(journal, NULL, "1 2 3 4 5 ");
+    assert_entries(journal, NULL, "1 2 3 4 5 5 ");
     assert_entries(journal, &(JournalFilter){.since_us = 1700000000000000u}, "1 2 3 4 ");
     assert_entries(journal, &(JournalFilter){.since_us = 1700000000001000u}, "");
-    assert_entries(journal, &(JournalFilter){.since_us = 1600000000000000u}, "1 2 3 4 5 ");
+    assert_entries(journal, &(JournalFilter){.since_us = 1600000000000000u}, "1 2 3 4 5 5 ");
+    assert_entries(journal, &(JournalFilter){.since_us = 1600000000987000u}, "1 2 3 4 5 ");
     journal_free(journal);
 }
 
