@@ -86,6 +86,11 @@ bool hold_is_privileged(const Hold *hold)
     return hold_is_there(hold) && hold->pid > 0 && hold->uid == 0 && geteuid() != 0;
 }
 
+bool hold_is_private(const Hold *hold)
+{
+    return hold && hold->program;
+}
+
 void hold_drop(Hold *hold)
 {
     hold->source = sd_event_source_disable_unref(hold->source);

@@ -363,6 +363,16 @@ class KilledOverUnix(Killed):
         wait_for(lambda: process(pid) is None, 5 * SLOW)
         self.all_is_well()
 
+    def test_running_children_keeper(self):
+        """What a program has started, and waits for, has its connection, too."""
+        self.register(activate={"mode": "accept", "exec": ["/bin/sh", "-c", "echo $$; cat; exit"]})
+        peer = self.peer()
+        peer.pid()
+        peer.talk("before")
+        self.kill(self.keeper())
+        peer.ends(5)
+        self.all_is_well()
+
     def test_running_accept_both(self):
         self.register()
         peer = self.peer()
