@@ -56,6 +56,12 @@ static Program *program_find(Manager *manager, const char *text, size_t size_byt
 
 /* ---- coming and going ---- */
 
+/* For who comes after us, should the keeper be gone, too. */
+static void remember_count(const Manager *manager)
+{
+    metrics_global(manager->metrics)->held_programs = manager->activate->program_count;
+}
+
 static Program *program_add(Serving *serving, Accepted *accepted, uint64_t number)
 {
     Activate *activate = serving->manager->activate;
@@ -78,6 +84,7 @@ static Program *program_add(Serving *serving, Accepted *accepted, uint64_t numbe
         accepted->program = program;
     else
         serving->activating.waiter = program;
+    remember_count(serving->manager);
     return program;
 }
 
@@ -118,7 +125,7 @@ static void program_free(Program *program)
     free(program);
 }
 
-void program_end(Program *program)
+void program_forget(Program *program)
 {
     Serving *serving = program->serving;
     Accepted *accepted = program->accepted;
@@ -129,6 +136,14 @@ void program_end(Program *program)
         serving_remove_accepted(serving, accepted);
     fd_close(fd);
     touch(serving);
+}
+
+void program_end(Program *program)
+{
+    const Manager *manager = program->serving->manager;
+
+    program_forget(program);
+    remember_count(manager);
 }
 
 void program_give_back(Program *program)
@@ -143,6 +158,7 @@ void program_give_back(Program *program)
         return;
     }
     program_free(program);
+    remember_count(serving->manager);
     touch(serving);
     size_t size_bytes = accepted->size_bytes + 1;
     text = malloc(size_bytes);

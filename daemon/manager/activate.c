@@ -302,7 +302,7 @@ void activating_release(Serving *serving)
     Activating *activating = &serving->activating;
 
     while (!TAILQ_EMPTY(&activating->programs))
-        program_end(TAILQ_FIRST(&activating->programs));
+        program_forget(TAILQ_FIRST(&activating->programs));
     if (serving->manager->activate && serving->manager->activate->units)
         units_forget(serving->manager->activate->units, serving->name);
     activating->later = sd_event_source_disable_unref(activating->later);

@@ -120,6 +120,7 @@ void activate_on_unit(const char *service, const char *why, bool refused, void *
 Program *program_new(Serving *serving, Accepted *accepted);
 /* It is over, or never was: its slot is free, and its connection closed. */
 void program_end(Program *program);
+void program_forget(Program *program); /* at the end of hvsockd: the keeper still has it */
 /* It was not started, for want of something that comes back: its connection waits for another. */
 void program_give_back(Program *program);
 void program_stop(Program *program);

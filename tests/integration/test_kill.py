@@ -377,7 +377,9 @@ class KilledOverUnix(Killed):
         self.register()
         peer = self.peer()
         peer.pid()
+        wait_for(lambda: len(self.programs()) == 1, 10 * SLOW)
         self.both_killed()
+        self.assertIn("0 leases; 1 programs", self.d.log_text())
         peer.ends(5)
         self.all_is_well()
 
