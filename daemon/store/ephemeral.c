@@ -156,7 +156,7 @@ int ephemeral_attach(sqlite3 *database, const char *path, const Migrations *migr
         }
         if (r >= 0)
             r = database_run(database,
-                             "PRAGMA ephemeral.synchronous = OFF; PRAGMA ephemeral.journal_size_limit = 16777216");
+                             "PRAGMA ephemeral.locking_mode = EXCLUSIVE; PRAGMA ephemeral.synchronous = OFF; PRAGMA ephemeral.journal_size_limit = 16777216");
         if (r < 0)
             database_explain(database, &reason);
     }
