@@ -470,7 +470,7 @@ int hold_end(Hold *hold, int timeout_ms)
             fd_list_clear(&fds);
     /* Nobody is looked for any more; one that could not run has left its path. */
     hold->timer = sd_event_source_disable_unref(hold->timer);
-    if (r == -ENOTCONN)
+    if (!hold_is_there(hold))
         hold_remove_path(hold);
     return r == -ENOTCONN ? 0 : r;
 }
