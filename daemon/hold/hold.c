@@ -12,6 +12,7 @@
 
 #define SEND_TIMEOUT_MS 2000 /* a keeper that takes nothing for so long is dead, or as good as that */
 #define FLUSH_TIMEOUT_MS 5000
+#define END_ANSWER_TIMEOUT_MS 5000 /* what it holds is let go of at once; programs have their time */
 #define FRAMES_A_TURN 64
 /* A frame is sent before the next item could be too much for it. */
 #define GATHERED_MAX_BYTES (FRAME_MAX_BYTES - KEEPER_KEY_MAX_BYTES - KEEPER_VALUE_MAX_BYTES - 64)
@@ -464,7 +465,7 @@ int hold_end(Hold *hold, int timeout_ms)
     FdList fds = {0};
     Frame frame;
 
-    int r = hold_call(hold, KEEPER_END, NULL, NULL, 0, timeout_ms, &frame, NULL);
+    int r = hold_call(hold, KEEPER_END, NULL, NULL, 0, END_ANSWER_TIMEOUT_MS, &frame, NULL);
     while (r == 0)
         if ((r = hold_receive(hold, until_us, &frame, &fds)) == 0)
             fd_list_clear(&fds);

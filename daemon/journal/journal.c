@@ -267,9 +267,9 @@ void journal_stage(Journal *journal, JournalBook book, const JournalEntry *entry
 void journal_commit(Journal *journal)
 {
     for (Book *book = journal->books; book < journal->books + JOURNAL_BOOKS; book++) {
-        const char *line = book->staged.data, *end = line + book->staged.size_bytes, *next;
         if (book->staged.size_bytes == 0 && !book->staged.failed)
             continue;
+        const char *line = book->staged.data, *end = line ? line + book->staged.size_bytes : NULL, *next;
         for (; !book->staged.failed && line < end && (next = memchr(line, '\n', (size_t)(end - line))); line = next + 1) {
             append_begin(journal, book);
             buffer_append(&book->pending, line, (size_t)(next + 1 - line));

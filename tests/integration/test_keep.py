@@ -310,7 +310,7 @@ c = Varlink(sys.argv[1]); s = c.call_fds("Serve", name="s"); print("there", flus
         self.d.kill()
         self.d.start()
         self.c = self.client(self.d)
-        self.assertIn(f"taken back from hvsock-keeper: {count} listeners", self.d.log_text().split("ready:")[-2])
+        self.assertIn(f"taken back from hvsock-keeper: {count} listeners", self.d.log_text().split("ended")[-1])
         self.c.call("Apply", services=[], prune=True)
 
     def test_no_keeper(self):
