@@ -245,16 +245,22 @@ static int hello_receive(Hold *hold, uint64_t until_us)
     return r;
 }
 
+static bool is_keeper(pid_t pid)
+{
+    char name[PROCESS_NAME_SIZE_BYTES];
+
+    return process_name(pid, name, sizeof(name)) && strcmp(name, KEEPER_PROCESS_NAME) == 0;
+}
+
 /* It has our socket, and does not answer: stopped, or it hangs. What it holds can only be had anew. Another hvsockd may have
  * started it: then the socket tells who listens there. */
 static void end_hung(Hold *hold, pid_t listener)
 {
-    char name[PROCESS_NAME_SIZE_BYTES];
     _cleanup_(fd_closep) int pidfd = hold->child_pidfd >= 0 ? fd_duplicate(hold->child_pidfd)
                                      : listener > 1         ? (int)syscall(SYS_pidfd_open, listener, 0)
                                                             : -1;
 
-    if (!hold->program || pidfd < 0 || !process_name(listener, name, sizeof(name)) || strcmp(name, KEEPER_PROCESS_NAME) != 0) {
+    if (!hold->program || pidfd < 0 || !is_keeper(listener)) {
         log_error("hvsock-keeper does not answer");
         return;
     }
@@ -294,7 +300,7 @@ static int hello_wait(Hold *hold, pid_t listener)
     for (;;) {
         int r = hello_receive(hold, hold_now_us() + HELLO_TIMEOUT_MS * 1000u);
         uint64_t before = turns;
-        if (r != -ETIMEDOUT || hold_now_us() > last_us || (turns = turns_of(listener)) == before)
+        if (r != -ETIMEDOUT || hold_now_us() > last_us || !is_keeper(listener) || (turns = turns_of(listener)) == before)
             return r;
     }
 }
