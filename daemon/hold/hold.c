@@ -31,7 +31,7 @@ int hold_new(sd_event *event, const HoldOptions *options, const HoldObserver *ob
 
     if (!hold)
         return -ENOMEM;
-    hold->fd = hold->child_pidfd = -1;
+    hold->fd = hold->child_pidfd = hold->passed_fd = -1;
     STAILQ_INIT(&hold->told_later);
     hold->event = sd_event_ref(event);
     hold->observer = *observer;
@@ -62,6 +62,7 @@ void hold_free(Hold *hold)
     sd_event_source_disable_unref(hold->deferred);
     sd_event_source_disable_unref(hold->timer);
     hold_release_child(hold);
+    fd_close(hold->passed_fd);
     fd_close(hold->fd);
     buffer_release(&hold->gathered);
     buffer_release(&hold->frame);
@@ -112,6 +113,8 @@ int hold_send(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
 
     while ((r = frame_send(hold->fd, frame, fds, fd_count)) == -EAGAIN || r == -ETOOMANYREFS || r == -EINTR) {
         struct pollfd room = {.fd = hold->fd, .events = r == -EAGAIN ? POLLOUT : 0};
+        if (hold_spawn(hold) < 0)
+            return -ENOTCONN;
         uint64_t now_us = hold_now_us();
         if (until_us == 0)
             until_us = now_us + SEND_TIMEOUT_MS * 1000u;
@@ -380,6 +383,7 @@ int hold_call(Hold *hold, KeeperType type, const Buffer *fields, const int *fds,
 
     if (hold->fd < 0)
         return -ENOTCONN;
+    hold_started(hold);
     hold_flush(hold);
     if (++hold->request == 0)
         hold->request = 1;

@@ -51,7 +51,9 @@ int hold_new(sd_event *event, const HoldOptions *options, const HoldObserver *ob
 void hold_free(Hold *hold); /* the keeper goes on */
 DEFINE_CLEANUP(Hold *, hold_free)
 
-/* Connects, or starts one. 0: *ret_fresh says that it was just started and holds nothing; -errno: there is none now, and it is
+/* The one that hold_open was to start runs from now on, at the latest; what was sent to it before has waited in its socket. */
+void hold_started(Hold *hold);
+/* Connects, or starts one: then when it is asked something, or by hold_started. 0: *ret_fresh says that it was just started and holds nothing; -errno: there is none now, and it is
  * tried again by time (on_back). */
 int hold_open(Hold *hold, bool *ret_fresh);
 /* Everything that it holds, item by item. */

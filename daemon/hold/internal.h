@@ -39,6 +39,7 @@ struct Hold {
     bool expected; /* a new one was started, and has not said HELLO */
 
     int child_pidfd; /* of one that we started; -1 */
+    int passed_fd;   /* the socket that one is to be started with, when it cannot wait any longer; -1 */
     sd_event_source *child_source;
 
     Buffer gathered; /* a frame that is being written, or empty */
@@ -63,6 +64,8 @@ uint64_t hold_now_us(void);
 int hold_watch(Hold *hold);
 
 /* open.c */
+/* Starts what was put off, if anything was. -errno: it cannot be. */
+int hold_spawn(Hold *hold);
 void hold_read_hello(Hold *hold, const Frame *frame);
 /* Where nobody listens there, and we had made it. */
 void hold_remove_path(Hold *hold);

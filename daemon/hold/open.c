@@ -321,20 +321,45 @@ static int open_there(Hold *hold, const struct sockaddr_un *address)
     return r;
 }
 
+static void tell_cannot_start(const Hold *hold, int error)
+{
+    if (hold->retry_us <= RETRY_FIRST_US)
+        log_error("%s cannot be started: %s; it is a part of hvsockd, see hvsock-keeper(8)", hold->program, strerror(-error));
+}
+
+int hold_spawn(Hold *hold)
+{
+    if (hold->passed_fd < 0)
+        return 0;
+    int r = spawn(hold, hold->passed_fd);
+    hold->passed_fd = fd_close(hold->passed_fd);
+    if (r < 0)
+        tell_cannot_start(hold, r);
+    return r;
+}
+
+void hold_started(Hold *hold)
+{
+    if (hold_spawn(hold) < 0)
+        hold_drop(hold);
+}
+
+/* Its socket, and our end of it; whoever runs it finds there what we have said meanwhile. */
 static int start_new(Hold *hold, const struct sockaddr_un *address)
 {
-    _cleanup_(fd_closep) int listening_fd = listen_at(address);
+    pid_t listener;
 
-    if (listening_fd < 0)
-        return listening_fd;
-    int r = spawn(hold, listening_fd);
+    fd_close(hold->passed_fd);
+    hold->passed_fd = listen_at(address);
+    if (hold->passed_fd < 0)
+        return hold->passed_fd;
+    int r = access(hold->program, X_OK) < 0 ? -errno : 0;
     if (r < 0) {
-        if (hold->retry_us == 0)
-            log_error("%s cannot be started: %s; it is a part of hvsockd, see hvsock-keeper(8)", hold->program, strerror(-r));
+        tell_cannot_start(hold, r);
+        hold->passed_fd = fd_close(hold->passed_fd);
         unlink(address->sun_path);
         return r;
     }
-    pid_t listener;
     r = connect_to(hold, address, &listener);
     if (r == 0)
         r = hello_send(hold);
@@ -388,6 +413,8 @@ static int on_timer(sd_event_source *source, uint64_t time_us, void *userdata)
         hold->lost = true;
         hold->observer.on_lost(hold->observer.userdata);
     }
+    if (r >= 0)
+        r = hold_spawn(hold) < 0 ? -ENOEXEC : r;
     int watched = r >= 0 ? hold_watch(hold) : r;
     if (watched < 0) {
         hold->fd = fd_close(hold->fd);

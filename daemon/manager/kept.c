@@ -199,6 +199,8 @@ void manager_keep_flush_wait(Manager *manager)
 void manager_kept_started(Manager *manager)
 {
     manager_keep_flush(manager);
+    if (manager->hold)
+        hold_started(manager->hold);
 }
 
 static void keep_everything(Manager *manager)
