@@ -80,7 +80,10 @@ bool hold_is_there(const Hold *hold)
 
 pid_t hold_pid(const Hold *hold)
 {
-    return hold_is_there(hold) ? hold->pid : 0;
+    if (!hold_is_there(hold))
+        return 0;
+    /* One that we have started is it before it has said so. */
+    return hold->pid > 0 ? hold->pid : hold->child_pid;
 }
 
 bool hold_is_privileged(const Hold *hold)

@@ -39,6 +39,7 @@ struct Hold {
     bool expected; /* a new one was started, and has not said HELLO */
 
     int child_pidfd; /* of one that we started; -1 */
+    pid_t child_pid; /* likewise; 0 */
     int passed_fd;   /* the socket that one is to be started with, when it cannot wait any longer; -1 */
     sd_event_source *child_source;
 

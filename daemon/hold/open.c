@@ -36,6 +36,7 @@ void hold_release_child(Hold *hold)
 {
     hold->child_source = sd_event_source_disable_unref(hold->child_source);
     hold->child_pidfd = fd_close(hold->child_pidfd);
+    hold->child_pid = 0;
 }
 
 static int on_child_end(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -57,6 +58,7 @@ static void watch_child(Hold *hold, pid_t pid)
 {
     hold_release_child(hold);
     hold->child_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    hold->child_pid = pid;
     if (hold->child_pidfd >= 0)
         sd_event_add_io(hold->event, &hold->child_source, hold->child_pidfd, EPOLLIN, on_child_end, hold);
 }
