@@ -68,12 +68,12 @@ int service_check_machine(const ServiceContext *service, const MachineContext *m
         return 0;
     if (service->handout && service->handout->mode == HANDOUT_LISTENER)
         problems_add(problems, "handout.mode", "connections would be right, or no mode at all",
-                     "the machine %s is reached on vsock, where only the daemon can keep other machines away, and a bare "
-                     "listener knows no rules", machine->name);
+                     "the service %s means the machine %s, which is reached on vsock, where only the daemon can keep other "
+                     "machines away, and a bare listener knows no rules", service->name, machine->name);
     if (service->activate && service->activate->mode == ACTIVATION_WAIT)
         problems_add(problems, "activate.mode", "accept would be right",
-                     "the machine %s is reached on vsock, where only the daemon can keep other machines away, and with wait the "
-                     "program accepts by itself", machine->name);
+                     "the service %s means the machine %s, which is reached on vsock, where only the daemon can keep other "
+                     "machines away, and with wait the program accepts by itself", service->name, machine->name);
     return problems->failed ? -ENOMEM : 0;
 }
 
