@@ -134,7 +134,7 @@ static int on_put(const Request *request)
         int r = read_item(&field, &item);
         if (r == 0)
             r = request->cut && item.fd_count > 0 ? -EMFILE : may_keep(keeper, &item);
-        int *fds = request->cut ? NULL : request->fds->fds + next_fd;
+        int *fds = request->cut || item.fd_count == 0 ? NULL : request->fds->fds + next_fd;
         next_fd += item.fd_count;
         if (r == 0)
             r = items_put(&keeper->items, item.key.data, item.key.size_bytes, item.value.data, item.value.size_bytes, fds,
