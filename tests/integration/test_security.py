@@ -43,7 +43,7 @@ class Security(Case):
 
         done = subprocess.run(["ldd", BUILD / "hvsock-keeper"], capture_output=True, text=True, check=True)
         names = {line.split()[0].rsplit("/", 1)[-1].split(".")[0] for line in done.stdout.splitlines()}
-        sanitizers = {"libgcc_s", "libm", "libasan", "libubsan"} if "sanitize" in BUILD.name else set()
+        sanitizers = {"libgcc_s", "libm", "libasan", "libubsan", "libstdc++"} if "sanitize" in BUILD.name else set()
         self.assertLessEqual(names, {"linux-vdso", "libc", "ld-linux-x86-64", "ld-linux-aarch64"} | sanitizers)
 
     def test_reported_to_somebody(self):
