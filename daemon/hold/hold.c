@@ -143,7 +143,7 @@ static void send_or_drop(Hold *hold, const Buffer *frame, const int *fds, size_t
 
 static bool gather(Hold *hold, uint16_t type, size_t fd_count)
 {
-    if (hold->fd < 0)
+    if (!hold_is_there(hold))
         return false;
     if (hold->gathered.size_bytes > 0 && (hold->gathered_type != type || hold->gathered.size_bytes > GATHERED_MAX_BYTES ||
                                           hold->gathered_fd_count + fd_count > FRAME_FDS_MAX))

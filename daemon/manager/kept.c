@@ -260,6 +260,7 @@ int manager_kept_new(Manager *manager)
 void manager_kept_free(Manager *manager)
 {
     hold_free(manager->hold);
+    manager->hold = NULL;
     buffer_release(&manager->kept_value);
     free(manager->keeper_program);
 }

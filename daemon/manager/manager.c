@@ -70,10 +70,10 @@ void manager_free(Manager *manager)
         return;
     manager_adopt_end(manager);
     manager_retry_release(manager);
+    manager_kept_free(manager); /* first: what ends with us is not to end there */
     manager_serve_free(manager);
     manager_activate_free(manager);
     leases_free(manager->leases);
-    manager_kept_free(manager);
     free_queue(&manager->closing);
     free_queue(&manager->draining);
     registry_release(&manager->registry);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "daemon/place/holders.h"
 #include "daemon/log.h"
@@ -236,13 +237,20 @@ static bool process_serves(const Serving *serving, pid_t pid)
     return false;
 }
 
+/* The end of it for the client, too, who reads what it has and then that: also while the keeper still has copies. */
+static void client_drop(ServeClient *client)
+{
+    shutdown(client->socket.fd, SHUT_RDWR);
+    client_free(client);
+}
+
 void serve_client_end(ServeClient *client)
 {
     Serving *serving = client->serving;
     pid_t pid = client->pid;
 
     client_take_back(client);
-    client_free(client);
+    client_drop(client);
     serving_update(serving);
     serving_flush(serving);
     serving_switch(serving);
@@ -265,7 +273,7 @@ void manager_serve_lease_ended(Manager *manager, const Lease *lease)
         if (client->pid != lease->pid)
             continue;
         client_take_back(client);
-        client_free(client);
+        client_drop(client);
     }
     serving_update(serving);
     serving_flush(serving);
@@ -283,7 +291,7 @@ void manager_serve_stop(Manager *manager, const char *name)
         return;
     }
     while (!TAILQ_EMPTY(&serving->clients))
-        client_free(TAILQ_FIRST(&serving->clients));
+        client_drop(TAILQ_FIRST(&serving->clients));
     while (!TAILQ_EMPTY(&serving->waiting))
         waiting_free(serving, TAILQ_FIRST(&serving->waiting));
     activate_look_again(serving);

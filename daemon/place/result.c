@@ -93,5 +93,8 @@ bool result_name_holders(const PlaceResult *result, Buffer *text)
     }
     if (named < count)
         buffer_printf(text, " and %zu more", count - named);
+    buffer_append_char(text, '\0'); /* it is read as a text */
+    if (!text->failed)
+        text->size_bytes--;
     return true;
 }

@@ -533,8 +533,15 @@ class Accept(Activation):
         # One ends while nobody looks.
         self.d.kill()
         first.close()
-        wait_for(lambda: not os.path.exists(f"/proc/{before[0]['processId']}") or "zombie" in open(
-            f"/proc/{before[0]['processId']}/status").read(), 5)
+
+        def has_ended():
+            try:
+                with open(f"/proc/{before[0]['processId']}/status") as status:
+                    return "zombie" in status.read()
+            except (FileNotFoundError, ProcessLookupError):
+                return True
+
+        wait_for(has_ended, 5)
         self.d.start()
         self.c = self.client(self.d)
         self.assertEqual(len(self.wait_programs(1)), 1)

@@ -246,6 +246,9 @@ c = Varlink(sys.argv[1]); s = c.call_fds("Serve", name="s"); print("there", flus
     def test_keeper_hangs(self):
         """It answers nothing: hvsockd does, and goes on with another."""
         self.register("s")
+        self.assertTrue(self.c.call("Status")["keeperProcessId"])
+        wait_for(lambda: "hvsock-keeper" in self.d.processes().get(self.keeper(), ""))
+        time.sleep(0.5)  # it listens in its own name when it has begun
         before = self.keeper()
         os.kill(before, signal.SIGSTOP)
         self.d.kill()
