@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 #include "daemon/hold/internal.h"
@@ -32,6 +33,9 @@ int hold_new(sd_event *event, const HoldOptions *options, const HoldObserver *ob
     if (!hold)
         return -ENOMEM;
     hold->fd = hold->child_pidfd = hold->passed_fd = -1;
+    hold->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (hold->bell_fd < 0)
+        return -errno;
     STAILQ_INIT(&hold->told_later);
     hold->event = sd_event_ref(event);
     hold->observer = *observer;
@@ -60,10 +64,12 @@ void hold_free(Hold *hold)
         frame_forget(hold, STAILQ_FIRST(&hold->told_later));
     sd_event_source_disable_unref(hold->source);
     sd_event_source_disable_unref(hold->deferred);
+    sd_event_source_disable_unref(hold->ringing);
     sd_event_source_disable_unref(hold->timer);
     hold_release_child(hold);
     fd_close(hold->passed_fd);
     fd_close(hold->fd);
+    fd_close(hold->bell_fd);
     buffer_release(&hold->gathered);
     buffer_release(&hold->frame);
     free(hold->data);
@@ -109,7 +115,34 @@ void hold_drop(Hold *hold)
 
 /* ---- sending ---- */
 
-int hold_send(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
+static void ring(Hold *hold)
+{
+    sd_event_source_set_enabled(hold->ringing, SD_EVENT_OFF);
+    if (eventfd_write(hold->bell_fd, 1) < 0 && errno != EAGAIN) /* EAGAIN: it rings already */
+        log_warning("hvsock-keeper cannot be woken: %s", strerror(errno));
+}
+
+static int on_idle(sd_event_source *source, void *userdata)
+{
+    ring(userdata);
+    return 0;
+}
+
+/* What its socket has is held already, whether it has read it or not: it need not take the processor from us while somebody waits
+ * for our answer. */
+static void ring_later(Hold *hold)
+{
+    int r = hold->ringing ? 0 : sd_event_add_defer(hold->event, &hold->ringing, on_idle, hold);
+
+    if (r == 0 && hold->ringing)
+        r = sd_event_source_set_priority(hold->ringing, SD_EVENT_PRIORITY_IDLE);
+    if (r == 0)
+        r = sd_event_source_set_enabled(hold->ringing, SD_EVENT_ONESHOT);
+    if (r < 0)
+        ring(hold);
+}
+
+static int send_quietly(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
 {
     uint64_t until_us = 0;
     int r;
@@ -118,6 +151,7 @@ int hold_send(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
         struct pollfd room = {.fd = hold->fd, .events = r == -EAGAIN ? POLLOUT : 0};
         if (hold_spawn(hold) < 0)
             return -ENOTCONN;
+        ring(hold);
         uint64_t now_us = hold_now_us();
         if (until_us == 0)
             until_us = now_us + SEND_TIMEOUT_MS * 1000u;
@@ -130,10 +164,21 @@ int hold_send(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
     return r;
 }
 
-static void send_or_drop(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
+int hold_send(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
 {
-    int r = hold_send(hold, frame, fds, fd_count);
+    int r = send_quietly(hold, frame, fds, fd_count);
 
+    if (r == 0)
+        ring(hold);
+    return r;
+}
+
+static void send_or_drop(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count, bool quietly)
+{
+    int r = quietly ? send_quietly(hold, frame, fds, fd_count) : hold_send(hold, frame, fds, fd_count);
+
+    if (r == 0 && quietly)
+        ring_later(hold);
     if (r == 0)
         return;
     if (r != -EPIPE && r != -ECONNRESET && r != -ENOTCONN)
@@ -192,7 +237,7 @@ void hold_flush(Hold *hold)
         log_error("out of memory: hvsock-keeper does not know all");
         hold->gathered.failed = false;
     } else {
-        send_or_drop(hold, &hold->gathered, hold->gathered_fds, hold->gathered_fd_count);
+        send_or_drop(hold, &hold->gathered, hold->gathered_fds, hold->gathered_fd_count, hold->gathered_type == KEEPER_PUT);
     }
     buffer_clear(&hold->gathered);
     hold->gathered_fd_count = 0;
@@ -450,7 +495,7 @@ static int tell_keeper(Hold *hold, KeeperType type, const char *key, size_t key_
         return r;
     if (hold->fd < 0)
         return -ENOTCONN;
-    send_or_drop(hold, &hold->frame, NULL, 0);
+    send_or_drop(hold, &hold->frame, NULL, 0, false);
     return hold->fd < 0 ? -ENOTCONN : 0;
 }
 

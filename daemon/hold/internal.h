@@ -24,6 +24,8 @@ struct Hold {
     HoldObserver observer;
 
     int fd; /* -1: there is none */
+    int bell_fd; /* KEEPER_TAG_BELL */
+    sd_event_source *ringing; /* what was sent without, is read when we have nothing else to do */
     sd_event_source *source;
     sd_event_source *deferred; /* tells what came meanwhile */
     STAILQ_HEAD(, HoldFrame) told_later;
@@ -54,7 +56,7 @@ struct Hold {
 
 /* hold.c: its socket is good for nothing any more; looked for again in the next turn of the loop. */
 void hold_drop(Hold *hold);
-/* Sends a frame, and waits for room (of what, the keeper never leaves long). */
+/* Sends a frame, for which the keeper is woken, and waits for room (of what, the keeper never leaves long). */
 int hold_send(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count);
 /* Waits for the next frame, into hold->data. -ETIMEDOUT; -ENOTCONN. */
 int hold_receive(Hold *hold, uint64_t until_us, Frame *ret, FdList *ret_fds);

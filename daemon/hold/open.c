@@ -197,9 +197,10 @@ static int hello_send(Hold *hold)
     frame_begin(&hold->frame, KEEPER_VERSION, KEEPER_HELLO, UINT32_MAX);
     frame_put_number(&hold->frame, KEEPER_TAG_VERSION, KEEPER_VERSION);
     frame_put_number(&hold->frame, KEEPER_TAG_PID, (uint64_t)getpid());
+    frame_put_number(&hold->frame, KEEPER_TAG_BELL, 1);
     int r = frame_end(&hold->frame);
 
-    return r < 0 ? r : hold_send(hold, &hold->frame, NULL, 0);
+    return r < 0 ? r : hold_send(hold, &hold->frame, &hold->bell_fd, 1);
 }
 
 void hold_read_hello(Hold *hold, const Frame *frame)

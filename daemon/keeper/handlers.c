@@ -18,12 +18,17 @@ struct ItemFields {
 static int on_hello(const Request *request)
 {
     Keeper *keeper = request->keeper;
+    FrameFields fields = request->frame->fields;
+    FrameField field;
 
     if (keeper->client != request->peer) {
         if (keeper->client)
             peer_replace(keeper->client);
         keeper->client = request->peer;
     }
+    while (frame_next(&fields, &field))
+        if (field.tag == KEEPER_TAG_BELL && request->fds->count > 0)
+            peer_set_bell_consume(request->peer, fd_list_take(request->fds, 0));
     Buffer *out = request_begin(request, KEEPER_HELLO);
     frame_put_number(out, KEEPER_TAG_VERSION, KEEPER_VERSION);
     frame_put_number(out, KEEPER_TAG_PID, (uint64_t)getpid());

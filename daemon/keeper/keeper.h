@@ -31,6 +31,8 @@ struct Peer {
     TAILQ_ENTRY(Peer) link;
     Keeper *keeper;
     int fd;       /* -1: it is closed, and freed at the end of the turn */
+    int bell_fd;  /* is written to when it wants us to read; -1: whatever it sends is read at once */
+    bool is_drained; /* there was nothing more to read */
     bool is_deaf; /* it reads no more; what it has sent before counts still */
     uint32_t events; /* those of epoll that are asked for */
     TAILQ_HEAD(, Answer) answers; /* those that there was no room for yet */
@@ -101,6 +103,8 @@ void peers_accept(Keeper *keeper);
 void peer_add_consume(Keeper *keeper, int fd, bool is_client); /* one who was let in */
 void peer_on_event(Peer *peer, uint32_t events);
 void peer_close(Peer *peer);
+/* From now on it is read when this says so; what is there now is read first. */
+void peer_set_bell_consume(Peer *peer, int fd);
 /* Reads what it has sent, then closes it: another is the client now. */
 void peer_replace(Peer *peer);
 void peers_free_closed(Keeper *keeper);

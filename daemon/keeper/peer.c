@@ -60,6 +60,7 @@ void peer_close(Peer *peer)
     if (peer->fd < 0)
         return;
     peer->fd = fd_close(peer->fd);
+    peer->bell_fd = fd_close(peer->bell_fd);
     forget_answers(peer);
     if (keeper->client != peer)
         return;
@@ -89,7 +90,7 @@ void peer_add_consume(Keeper *keeper, int fd, bool is_client)
         fd_close(fd);
         return;
     }
-    *peer = (Peer){.keeper = keeper, .fd = fd};
+    *peer = (Peer){.keeper = keeper, .fd = fd, .bell_fd = -1};
     TAILQ_INIT(&peer->answers);
     TAILQ_INSERT_TAIL(&keeper->peers, peer, link);
     keeper->peer_count++;
@@ -100,6 +101,19 @@ void peer_add_consume(Keeper *keeper, int fd, bool is_client)
         peer_close(peer);
     else
         peer_pump(peer);
+}
+
+/* Each time that it is written to is an event, and it is never read: edge-triggered. */
+void peer_set_bell_consume(Peer *peer, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = peer};
+
+    if (epoll_ctl(peer->keeper->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+        fd_close(fd);
+        return;
+    }
+    fd_close(peer->bell_fd);
+    peer->bell_fd = fd;
 }
 
 void peers_accept(Keeper *keeper)
@@ -304,7 +318,8 @@ void peer_pump(Peer *peer)
         send_list(peer);
     if (peer->fd < 0)
         return;
-    uint32_t events = (peer_reads(peer) ? EPOLLIN : 0) | (later || peer_is_idle(peer) ? 0 : EPOLLOUT);
+    bool waits_for_bell = peer->bell_fd >= 0 && peer->is_drained;
+    uint32_t events = (peer_reads(peer) && !waits_for_bell ? EPOLLIN : 0) | (later || peer_is_idle(peer) ? 0 : EPOLLOUT);
     if (events == peer->events)
         return;
     struct epoll_event event = {.events = events, .data.ptr = peer};
@@ -387,14 +402,17 @@ static void receive(Peer *peer, char *data, int frames_max)
 {
     Keeper *keeper = peer->keeper;
 
+    peer->is_drained = false;
     for (int i = 0; i < frames_max && peer->fd >= 0 && peer_reads(peer); i++) {
         _cleanup_(fd_list_clear) FdList fds = {0};
         size_t size;
         bool cut;
         Frame frame;
         int r = frame_receive_cut(peer->fd, data, &size, &fds, &cut);
-        if (r == FRAME_AGAIN)
+        if (r == FRAME_AGAIN) {
+            peer->is_drained = true;
             break;
+        }
         if (r == 0)
             r = frame_read(data, size, &frame);
         if (r == 0)

@@ -30,7 +30,7 @@
 
 typedef enum KeeperType {
     /* hvsockd asks */
-    KEEPER_HELLO = 1, /* VERSION; answered by HELLO: VERSION, PID, UID, INSTANCE. The first frame on a socket, always */
+    KEEPER_HELLO = 1, /* VERSION, BELL; answered by HELLO: VERSION, PID, UID, INSTANCE. The first frame on a socket, always */
     KEEPER_PUT = 2,   /* ITEM...: each replaces what has its key. No answer, unless request is not 0: then DONE; REFUSED (one an item) with KEY and ERROR where one cannot be kept, and no DONE */
     KEEPER_DELETE = 3, /* KEY...: closed and forgotten; a program that has ended, too (one that runs: EBUSY). DONE where request is not 0 */
     KEEPER_LIST = 4,  /* LISTED: ITEM...; again and again; then DONE */
@@ -67,6 +67,10 @@ typedef enum KeeperTag {
     KEEPER_TAG_REQUEST = 13,
     KEEPER_TAG_RESULT = 14,
     KEEPER_TAG_PROGRAM = 15 | FRAME_CRITICAL, /* the fields below */
+    /* The frame's first descriptor is an eventfd(2) that hvsockd writes to when something that it has sent is to be read now:
+     * the socket itself need not be looked at until then, or until its end. What was sent is held by the socket meanwhile. A
+     * side that knows nothing of it looks at the socket, or does not send it: either is right. */
+    KEEPER_TAG_BELL = 16,
 } KeeperTag;
 
 /* A program. Every one of these changes what it may do or what it is: who does not know one must not start it. */

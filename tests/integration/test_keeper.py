@@ -15,7 +15,7 @@ import unittest
 
 from hv.daemon import BUILD, wait_for
 from hv.keeper import (
-    BIND, CRITICAL, DELETE, DONE, END, ERROR, FDS, HELLO, INSTANCE, ITEM, KEY, LIST, PID, PROGRAM, PUT, REFUSED, TEXT, UID, VALUE,
+    BELL, BIND, CRITICAL, DELETE, DONE, END, ERROR, FDS, HELLO, INSTANCE, ITEM, KEY, LIST, PID, PROGRAM, PUT, REFUSED, TEXT, UID, VALUE,
     VERSION, Client, Keeper, field, frame, item,
 )
 
@@ -122,6 +122,53 @@ class Items(KeeperCase):
         client.send(DELETE, field(KEY, "l1"))
         self.assertEqual(self.keys(client), {b"l2"})
         self.assertEqual(client.waiting, [])
+
+    def client_with_bell(self, keeper, bell):
+        """It has said HELLO, and what it sends from now on is read when the bell is rung."""
+        client = keeper.client(hello=False)
+        self.assertEqual(client.call(HELLO, field(VERSION, 1), field(BELL, 1), fds=[bell]).type, HELLO)
+        return client
+
+    def test_read_when_the_bell_is_rung(self):
+        keeper = self.keeper()
+        bell = os.eventfd(0)
+        self.addCleanup(os.close, bell)
+        client = self.client_with_bell(keeper, bell)
+        before = keeper.fds()
+        for key in ("l1", "l2"):
+            client.send(PUT, item(key, "v", 1), fds=self.pipes(1))
+        time.sleep(0.1)
+        self.assertEqual(keeper.fds(), before)
+        os.eventfd_write(bell, 1)
+        wait_for(lambda: len(keeper.fds()) == len(before) + 2)
+        # More than it reads in a turn, and more answers than wait at a time.
+        for i in range(400):
+            client.send(PUT, item(f"x{i}", "v"), request=1000 + i)
+            if i % 50 == 0:
+                os.eventfd_write(bell, 1)
+        os.eventfd_write(bell, 1)
+        self.assertEqual([client.answer(1000 + i).type for i in range(400)], [DONE] * 400)
+
+    def test_kept_without_the_bell(self):
+        keeper = self.keeper()
+        bell = os.eventfd(0)
+        self.addCleanup(os.close, bell)
+        client = self.client_with_bell(keeper, bell)
+        pipe = self.pipes(1)
+        client.send(PUT, item("l1", "v", 1), fds=pipe)
+        client.close()
+        items = keeper.client().list()
+        self.assertEqual([inode(fd) for fd in items[b"l1"].fds], [inode(pipe[0])])
+        self.close_quietly(items[b"l1"].fds[0])
+
+    def test_bell_that_is_none(self):
+        keeper = self.keeper()
+        with open("/dev/null") as null:
+            client = self.client_with_bell(keeper, null.fileno())
+        self.assertEqual(client.put(b"l1").type, DONE)
+        client = keeper.client(hello=False)
+        self.assertEqual(client.call(HELLO, field(VERSION, 1), field(BELL, 1)).type, HELLO)
+        self.assertEqual(self.keys(client), {b"l1"})
 
     def test_refused(self):
         client = self.keeper().client()
