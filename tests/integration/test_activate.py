@@ -477,10 +477,7 @@ class Accept(Activation):
                 os.kill(pid, signal.SIGKILL)
 
     def keeper(self):
-        for pid, command in self.d.processes().items():
-            if command.split(" ")[0].endswith("hvsock-keeper"):
-                return pid
-        return None
+        return self.d.keeper()
 
     # ---- what changes ----
 

@@ -29,7 +29,7 @@ def kinds(fds):
     return counts
 
 
-def vsock_connect(cid, port, timeout=10):
+def vsock_connect(cid, port, timeout=60):
     """Only in our own guest: on this machine it would leave the machine."""
     if not GUEST:
         raise unittest.SkipTest("connects AF_VSOCK: runs in the guest of tests/vm alone")
@@ -163,7 +163,7 @@ class Case(unittest.TestCase):
         runtime = client.call("Describe", name=name)["service"]["runtime"]
         return runtime["state"] if listener is None else runtime["listeners"][listener]["state"]
 
-    def wait_state(self, client, name, state, seconds=10):
+    def wait_state(self, client, name, state, seconds=0):
         service = {}
 
         def there():
@@ -199,10 +199,11 @@ class Case(unittest.TestCase):
             status = daemon.terminate()
             self.assertEqual(status, 0, f"exit status after SIGTERM; the log ends with:\n{daemon.log_text()[-2000:]}")
             self.assertEqual(daemon.sockets(), [], "sockets that are left behind")
-        elif daemon.keeper():
-            # hvsockd was killed: what it left goes when its keeper is told to.
-            os.kill(daemon.keeper(), signal.SIGTERM)
-        wait_for(lambda: not daemon.processes(), 5, lambda: f"no process is left: {daemon.processes()}")
+        elif keeper := daemon.keeper():
+            # hvsockd was killed: what it left goes when its keeper is told to. (Or it was ended, and its keeper is about to end.)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(keeper, signal.SIGTERM)
+        wait_for(lambda: not daemon.processes(), what=lambda: f"no process is left: {daemon.processes()}")
         log = daemon.log_text()
         for word in ("AddressSanitizer", "LeakSanitizer", "runtime error:", "Assertion"):
             self.assertNotIn(word, log)
@@ -227,7 +228,7 @@ class Case(unittest.TestCase):
 
         declared = any((daemon.config / "services.d").iterdir())
         if not declared:
-            wait_for(back, 5, lambda: f"{daemon.at_start} at the start, {kinds(daemon.fds())} now: {daemon.fds()}")
+            wait_for(back, what=lambda: f"{daemon.at_start} at the start, {kinds(daemon.fds())} now: {daemon.fds()}")
 
 
 __all__ = [

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from .daemon import BUILD, wait_for
+from .daemon import BUILD, PATIENCE_SECONDS, wait_for
 
 MAGIC = 0x6B737668
 CRITICAL = 0x8000
@@ -93,7 +93,7 @@ class Client:
     def __init__(self, path, hello=True, version=1):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.connect(str(path))
-        self.socket.settimeout(20)
+        self.socket.settimeout(PATIENCE_SECONDS)
         self.requests = 0
         self.waiting = []  # what came while another answer was waited for
         if hello:
@@ -109,7 +109,7 @@ class Client:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if len(fds) else []
         self.socket.sendmsg([data], rights)
 
-    def receive(self, timeout=20):
+    def receive(self, timeout=PATIENCE_SECONDS):
         """The next message; None: the connection has ended."""
         if self.waiting:
             return self.waiting.pop(0)
@@ -128,12 +128,12 @@ class Client:
                 fds.frombytes(rights)
         return Message(data, fds) if data else None
 
-    def call(self, type, *fields, fds=(), version=1, timeout=20):
+    def call(self, type, *fields, fds=(), version=1, timeout=PATIENCE_SECONDS):
         self.requests += 1
         self.send(type, *fields, fds=fds, request=self.requests, version=version)
         return self.answer(self.requests, timeout)
 
-    def answer(self, request, timeout=20):
+    def answer(self, request, timeout=PATIENCE_SECONDS):
         while True:
             message = self._receive(timeout)
             if message is None:
@@ -169,7 +169,7 @@ class Client:
         assert message.type == STARTED, message
         return message
 
-    def exited(self, key=None, timeout=20):
+    def exited(self, key=None, timeout=PATIENCE_SECONDS):
         """Waits for EXITED of a key (else any): its wait status."""
         key = key.encode() if isinstance(key, str) else key
         for message in self.waiting:
@@ -210,7 +210,7 @@ class Keeper:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=environment, preexec_fn=self.before,
             )
         self.pid = self.process.pid
-        wait_for(lambda: self.process.poll() is not None or self.answers(), 10, self.log.read_text)
+        wait_for(lambda: self.process.poll() is not None or self.answers(), what=self.log.read_text)
         if self.process.poll() is not None:
             raise AssertionError(f"hvsock-keeper ended with {self.process.returncode}: {self.log.read_text()}")
         return self
@@ -240,7 +240,7 @@ class Keeper:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def end(self, seconds=20):
+    def end(self, seconds=PATIENCE_SECONDS):
         self.process.terminate()
         return self.process.wait(seconds)
 

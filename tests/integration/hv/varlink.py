@@ -37,7 +37,7 @@ Message = collections.namedtuple("Message", "json fds")
 
 
 class Varlink:
-    def __init__(self, path, timeout=20):
+    def __init__(self, path, timeout=60):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
         try:
