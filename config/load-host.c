@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "config/document.h"
+#include "schema/model/service.h"
 
 typedef struct HostCheck HostCheck;
 typedef bool (*HostLookup)(const char *name);
@@ -147,6 +148,9 @@ int load_check_host(const Declared *declared, Problems *problems)
             size_t first = problems->count;
             if (record->type == &record_type_ServiceContext)
                 check_program(&check, record->record);
+            else if (!machine_is_known_by(record->record))
+                problems_warn(problems, NULL, "give it a cid, hybrid, hyperkit or vmId", "no guest is ever taken for the machine %s",
+                              ((const MachineContext *)record->record)->name);
             r = check_names(&check, record->type, record->record, "");
             if (problems->count > first)
                 document_locate(&locator, file, record, problems, first);

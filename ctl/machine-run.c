@@ -13,11 +13,13 @@
 #include "ctl/vhost.h"
 #include "schema/base/fd.h"
 #include "schema/base/text.h"
-#include "schema/model/record.h"
+#include "schema/model/service.h"
 
 #define LOOK_FIRST_MS 5
 #define LOOK_MOST_MS 200
 #define TELL_AFTER_MS 1000
+#define GROUPS_MAX 3 /* reasons that are told at once, */
+#define NAMES_MAX 3  /* and listeners by name for each */
 
 /* One run, until it is the VMM. */
 typedef struct Run {
@@ -38,13 +40,27 @@ static void run_release(Run *run)
 
 /* ---- the machine, as the daemon has it ---- */
 
+/* Listeners that do not listen for one reason. */
+typedef struct Group {
+    const json_t *first; /* borrowed from Look.machine */
+    size_t count;
+    Buffer names;
+} Group;
+
 /* What its listeners have come to. */
 typedef struct Look {
-    const char *name;
-    bool there, ours;
-    size_t listening, missing;
-    Buffer reasons; /* of those that do not listen, for people */
+    json_t *machine; /* NULL: it is not there */
+    size_t missing;
+    Group groups[GROUPS_MAX];
+    size_t group_count, told; /* those that are named, or counted, in a group */
 } Look;
+
+static void look_release(Look *look)
+{
+    for (size_t i = 0; i < look->group_count; i++)
+        buffer_release(&look->groups[i].names);
+    json_decref(look->machine);
+}
 
 static const char *member_text(const json_t *object, const char *key)
 {
@@ -53,28 +69,77 @@ static const char *member_text(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+/* Why, without its own path before it, which stands in its address. */
+static const char *common_reason(const json_t *listener)
+{
+    const char *reason = member_text(listener, "reason");
+    const char *common = reason[0] == '/' ? strstr(reason, " cannot be bound: ") : NULL;
+
+    return common ? common + 1 : reason;
+}
+
+static bool same_reason(const json_t *a, const json_t *b)
+{
+    return strcmp(member_text(a, "state"), member_text(b, "state")) == 0 && strcmp(common_reason(a), common_reason(b)) == 0;
+}
+
+static void look_at_missing(Look *look, const json_t *listener)
+{
+    size_t i = 0;
+
+    look->missing++;
+    while (i < look->group_count && !same_reason(look->groups[i].first, listener))
+        i++;
+    if (i == GROUPS_MAX)
+        return;
+    Group *group = &look->groups[i];
+    if (i == look->group_count) {
+        look->group_count++;
+        group->first = listener;
+    }
+    look->told++;
+    if (group->count++ < NAMES_MAX)
+        buffer_printf(&group->names, "%s%s on %s", group->count > 1 ? ", " : "", member_text(listener, "service"),
+                      member_text(listener, "address"));
+}
+
 static int look_on_machine(const char *text, size_t size_bytes, void *userdata)
 {
     Look *look = userdata;
-    json_t *machine = json_loadb(text, size_bytes, 0, NULL), *listener;
+    json_t *listener;
     size_t i;
 
-    if (!machine)
+    look->machine = json_loadb(text, size_bytes, 0, NULL);
+    if (!look->machine)
         return -EBADMSG;
-    look->there = true;
-    look->ours = json_integer_value(json_object_get(machine, "ephemeralProcessId")) == getpid();
-    json_array_foreach(json_object_get(machine, "listeners"), i, listener)
-    {
-        if (strcmp(member_text(listener, "state"), "listening") == 0) {
-            look->listening++;
-            continue;
-        }
-        buffer_printf(&look->reasons, "%s%s on %s is %s: %s", look->missing++ > 0 ? "; " : "",
-                      member_text(listener, "service"), member_text(listener, "address"), member_text(listener, "state"),
-                      member_text(listener, "reason"));
-    }
-    json_decref(machine);
+    json_array_foreach(json_object_get(look->machine, "listeners"), i, listener)
+        if (strcmp(member_text(listener, "state"), "listening") != 0)
+            look_at_missing(look, listener);
     return 0;
+}
+
+static bool look_is_ours(const Look *look)
+{
+    return json_integer_value(json_object_get(look->machine, "ephemeralProcessId")) == getpid();
+}
+
+/* Which listeners do not listen and why, the first of them by name. */
+static int look_say(const Look *look, char **ret)
+{
+    Buffer text = {0};
+
+    for (size_t i = 0; i < look->group_count; i++) {
+        const Group *group = &look->groups[i];
+        buffer_printf(&text, "%s%.*s", i > 0 ? "; " : "", (int)group->names.size_bytes, group->names.data ? group->names.data : "");
+        if (group->count > NAMES_MAX)
+            buffer_printf(&text, " and %zu more", group->count - NAMES_MAX);
+        buffer_printf(&text, " %s %s: %s", group->count > 1 ? "are" : "is", member_text(group->first, "state"),
+                      group->count > 1 ? common_reason(group->first) : member_text(group->first, "reason"));
+    }
+    if (look->missing > look->told)
+        buffer_printf(&text, "; for other reasons %zu more", look->missing - look->told);
+    buffer_append_char(&text, '\0');
+    return buffer_take(&text, ret, NULL);
 }
 
 static uint64_t now_ms(void)
@@ -101,22 +166,21 @@ static int run_wait(Run *run, uint64_t timeout_ms)
     uint64_t started = now_ms(), pause = LOOK_FIRST_MS;
 
     for (;;) {
-        Look look = {.name = name};
+        _cleanup_(look_release) Look look = {0};
         _cleanup_(freep) char *reasons = NULL;
         int r = run->registry->ops->find_machine(run->registry, name, look_on_machine, &look);
-        buffer_append_char(&look.reasons, '\0');
-        int taken = buffer_take(&look.reasons, &reasons, NULL);
         if (r != 0)
             return ctl_refused(run->ctl, r, name);
-        if (taken < 0)
-            return taken;
-        if (!look.there || !look.ours) {
+        if (!look_is_ours(&look)) {
             ctl_tell(name, "whoever did that starts it", "the machine was %s while its listeners were waited for",
-                     look.there ? "replaced" : "removed");
+                     look.machine ? "replaced" : "removed");
             return EXIT_NO;
         }
         if (look.missing == 0)
             return EXIT_DONE;
+        r = look_say(&look, &reasons);
+        if (r < 0)
+            return r;
 
         uint64_t waited = now_ms() - started;
         if (waited >= timeout_ms) {
@@ -169,7 +233,7 @@ static int run_open_vhost(Run *run)
                        : errno == EACCES || errno == EPERM ? "run it as who may open that, usually the group kvm"
                                                            : NULL;
     ctl_tell("--cid auto", hint, "%s cannot be opened: %s", VHOST_DEVICE, strerror(errno));
-    return EXIT_USAGE;
+    return EXIT_NO;
 }
 
 static int run_take_cid(Run *run, uint32_t from)
@@ -179,7 +243,7 @@ static int run_take_cid(Run *run, uint32_t from)
 
     if (r != 0) {
         ctl_tell("--cid auto", NULL, "%s gives no CID: %s", VHOST_DEVICE, r < 0 ? strerror(-r) : "none is free");
-        return EXIT_USAGE;
+        return EXIT_NO;
     }
     run->context->cid = (Number){.value = cid, .set = true};
     return 0;
@@ -278,6 +342,8 @@ static int machine_run_run(Ctl *ctl)
     if (r < 0)
         return r;
     run.context = record;
+    if (!any_cid && !machine_is_known_by(run.context))
+        return machine_tell_unknown(ctl, name);
     r = ctl_open(ctl, &run.registry);
     if (r == 0 && any_cid)
         r = run_open_vhost(&run);
@@ -326,7 +392,7 @@ const Verb machine_run = {
         "      -device vhost-vsock-pci,vhostfd={vhostfd},guest-cid={cid} ...\n"
         "\n"
         "The exit status is the VMM's own; 127: it was not found, 126: it could not be started. Before that it is as with "
-        "every verb; 1: something did not listen within --timeout.",
+        "every verb; 1: something did not listen within --timeout, or --cid auto found no CID to take.",
     .options = machine_run_options,
     .fields = &machine_run_fields,
     .operand = "NAME",

@@ -4,7 +4,12 @@
 #include "ctl/ctl.h"
 #include "ctl/machine-run.h"
 #include "ctl/service.h"
-#include "schema/model/record.h"
+#include "schema/model/service.h"
+
+int machine_tell_unknown(const Ctl *ctl, const char *name)
+{
+    return ctl_usage(ctl, name, "give --cid, --hybrid, --hyperkit or --vm-id", "nothing says what its guest is known by");
+}
 
 static int machine_add_run(Ctl *ctl)
 {
@@ -24,6 +29,8 @@ static int machine_add_run(Ctl *ctl)
     if (r < 0)
         return r;
     context = record;
+    if (!machine_is_known_by(context))
+        return machine_tell_unknown(ctl, name);
     r = ctl_ephemeral_pid(ctl, &ephemeral_pid);
     if (r == 0)
         r = ctl_open(ctl, &registry);
@@ -73,7 +80,8 @@ static const Verb machine_add = {
     .description =
         "A machine of that name from the same user is replaced. Services that listen on machine:NAME or machine:* "
         "listen there "
-        "when this returns, or say what they wait for. Each option is the field of that name in hvsockd.yaml(5).",
+        "when this returns, or say what they wait for. There has to be something that its guest is known by: a CID, a path or a "
+        "VM id. Each option is the field of that name in hvsockd.yaml(5).",
     .options = machine_add_options,
     .fields = &machine_fields,
     .operand = "NAME",

@@ -100,6 +100,50 @@ class MachineRun(Case):
         self.d.ctl("machine", "run", "web1", "--cid", "x", "--", "true", expect=2)
         self.d.ctl("machine", "run", "web1", expect=2)
 
+    def test_many_wait(self):
+        """What is told stays readable, however many wait: the reasons, and the first listeners of each."""
+        ports = [self.d.port() for _ in range(8)]
+        for port in ports:
+            self.register(f"s{port}", port)
+        nowhere = self.d.folder / "nowhere"
+        done = self.d.ctl("machine", "run", "web1", "--hybrid", nowhere / "v.sock", "--timeout", 0, "--", "true", expect=1)
+        one = rf"s(\d+) on hybrid://{nowhere}/v.sock:\1"
+        three = one + ", " + one.replace(r"\1", r"\2") + ", " + one.replace(r"\1", r"\3")
+        self.assertRegex(
+            done.stderr,
+            f"^hvsockctl: web1: {three} and 5 more are waiting: the folder {nowhere} is not there; "
+            "the VMM is not started; mend that, or give a longer --timeout\n$",
+        )
+        for port in ports[:5]:
+            (self.folder / f"v.sock_{port}").touch()
+        done = self.d.ctl("machine", "run", "web2", "--hybrid", self.folder / "v.sock", "--timeout", 0, "--", "true", expect=1)
+        self.assertEqual(done.stderr.count("is a regular file"), 3, done.stderr)
+        self.assertIn("; for other reasons 2 more; the VMM is not started", done.stderr)
+        for port in ports[:5]:
+            (self.folder / f"v.sock_{port}").unlink()
+
+    def test_many_wait_for_room(self):
+        """One reason is told once, also where each path is named with it."""
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=16k,ro", "hvsockd-test", self.folder], stderr=subprocess.PIPE, text=True
+        )
+        if done.returncode:
+            self.skipTest(f"mounts a small file system: {done.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.folder], stderr=subprocess.DEVNULL)
+        for _ in range(5):
+            port = self.d.port()
+            self.register(f"s{port}", port)
+        done = self.d.ctl("machine", "run", "web1", "--hybrid", self.folder / "v.sock", "--timeout", 0, "--", "true", expect=1)
+        self.assertEqual(done.stderr.count("read-only"), 1, done.stderr)
+        self.assertIn(f" and 2 more are waiting: cannot be bound: the file system of {self.folder} is read-only", done.stderr)
+
+    def test_known_by_nothing(self):
+        """No guest is ever taken for such a machine: it is not made."""
+        for arguments in (["add", "web1"], ["add", "web1", "--user", "0"], ["run", "web1", "--label", "a=b", "--", "true"]):
+            done = self.d.ctl("machine", *arguments, expect=2)
+            self.assertIn("web1: nothing says what its guest is known by; give --cid, --hybrid, --hyperkit or --vm-id", done.stderr)
+        self.assertEqual(self.machines(), [])
+
     def test_only_its_own_listeners(self):
         """Another machine's trouble is none of ours, nor that of services that are not on machines."""
         self.register()
@@ -141,7 +185,7 @@ class MachineRun(Case):
         self.assertIn("web2", done.stderr)
         self.d.ctl("machine", "run", "4711", "--", "true", expect=2)
         if not os.path.exists("/dev/vhost-vsock"):
-            done = self.d.ctl("machine", "run", "web1", "--cid", "auto", "--", "true", expect=2)
+            done = self.d.ctl("machine", "run", "web1", "--cid", "auto", "--", "true", expect=1)
             self.assertIn("modprobe vhost_vsock", done.stderr)
 
     def test_another_cid_rules_follow(self):
