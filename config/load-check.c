@@ -370,27 +370,64 @@ static int tell_conflicts(Claims *claims, Problems *problems)
     return problems->failed ? -ENOMEM : LOAD_INVALID;
 }
 
-static int check(const Declared *declared, int (*add)(Claims *claims), Problems *problems)
+int load_check_names(const Declared *declared, Problems *problems)
 {
     Claims claims = {0};
     int r = claims_init(&claims, declared);
 
     if (r == 0)
-        r = add(&claims);
+        r = add_names(&claims);
     if (r == 0)
         r = tell_conflicts(&claims, problems);
     claims_release(&claims);
     return r;
 }
 
-int load_check_names(const Declared *declared, Problems *problems)
+/* Services that would hand out a listener that machines on vsock share: one problem a service. */
+static int tell_forbidden(const Claims *claims, Problems *problems)
 {
-    return check(declared, add_names, problems);
+    DocumentLocator locator = {0};
+    size_t expanded = 0;
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < claims->owner_count; i++) {
+        const Owner *owner = &claims->owners[i];
+        const ServiceContext *service = owner->record->record;
+        const MachineContext *forbidden = NULL;
+        size_t more = 0, first = problems->count;
+        if (owner->record->type != &record_type_ServiceContext || !service_has_machine_addresses(service))
+            continue;
+        for (size_t k = 0; k < claims->machine_count && ++expanded <= EXPANDED_MAX; k++) {
+            if (!service_forbids_machine(service, claims->machines[k]))
+                continue;
+            if (forbidden)
+                more++;
+            else
+                forbidden = claims->machines[k];
+        }
+        if (!forbidden)
+            continue;
+        r = service_add_forbidden(service, forbidden, more, false, problems);
+        document_locate(&locator, owner->file, owner->record, problems, first);
+    }
+    document_locator_release(&locator);
+    return r < 0 ? r : 0;
 }
 
 int load_check_conflicts(const Declared *declared, Problems *problems)
 {
-    return check(declared, add_addresses, problems);
+    Claims claims = {0};
+    size_t errors = problems->errors;
+    int r = claims_init(&claims, declared);
+
+    if (r == 0)
+        r = tell_forbidden(&claims, problems);
+    if (r == 0)
+        r = add_addresses(&claims);
+    if (r == 0)
+        r = tell_conflicts(&claims, problems);
+    claims_release(&claims);
+    return r < 0 ? r : problems->errors > errors ? LOAD_INVALID : 0;
 }
 
 void load_locate(const DeclaredFile *file, const DeclaredRecord *record, Problems *problems, size_t first)

@@ -56,9 +56,10 @@ int load_settings(const char *path, Problems *problems, Settings **ret);
 /* Names given twice, with both places: a part of load_paths. LOAD_INVALID, -ENOMEM. */
 int load_check_names(const Declared *declared, Problems *problems);
 /* Conflicts within the set that can be seen without a daemon: one address held by two enabled services, also where a machine
- * of the set gives it; one CID, path or VM id of two machines. LOAD_INVALID: there were some. -ENOMEM. */
+ * of the set gives it; one CID, path or VM id of two machines; a bare listener for machines of the set that share it on vsock.
+ * LOAD_INVALID: there were some. -ENOMEM. */
 int load_check_conflicts(const Declared *declared, Problems *problems);
-/* Warnings of what this host does not have: programs, users, groups. 0; -ENOMEM. */
+/* Warnings of what this host does not have: programs, users, groups; and of machines that nothing is known by. 0; -ENOMEM. */
 int load_check_host(const Declared *declared, Problems *problems);
 
 /* File, line and column of problems from index first on, whose fields are those of a record that was loaded before: reads the

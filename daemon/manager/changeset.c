@@ -79,6 +79,7 @@ void changeset_release(ChangeSet *set)
         free(set->conflicts[i].origin);
     }
     problems_release(&set->invalid);
+    free(set->invalid_changes);
     free(set->conflicts);
     free(set->by_name);
     free(set->by_guid);
@@ -504,7 +505,9 @@ int changeset_failure(ChangeSet *set, int answer, Failure *failure)
         return code;
     }
     if (answer == CHANGESET_INVALID) {
-        change_prefix(set, set->invalid_change, prefix);
+        /* The first is told, and how many more there are. */
+        if (set->invalid.count > 0)
+            change_prefix(set, set->invalid_changes[0], prefix);
         if (prefix[0])
             problems_prefix(&set->invalid, 0, prefix);
         return failure_invalid_field(failure, &set->invalid);

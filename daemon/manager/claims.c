@@ -185,28 +185,46 @@ const PlanMachines *changeset_changed_machines(ChangeSet *set, PlanMachines *mac
     return machines;
 }
 
+static int add_forbidden(ChangeSet *set, const Change *change, const MachineContext *machine, size_t more)
+{
+    /* Where it is the machine that is new, it is the machine that is told. */
+    const Change *cause = change->kind == CHANGE_REPLAN ? changeset_find(set, STORED_MACHINE, machine->name) : NULL;
+    size_t first = set->invalid.count;
+    int r = service_add_forbidden(change_context(change), machine, more, cause != NULL, &set->invalid);
+
+    if (r < 0 || set->invalid.count == first)
+        return r;
+    const Change **changes = reallocarray(set->invalid_changes, set->invalid.count, sizeof(const Change *));
+    if (!changes)
+        return -ENOMEM;
+    set->invalid_changes = changes;
+    for (size_t i = first; i < set->invalid.count; i++)
+        changes[i] = cause ? cause : change;
+    return 0;
+}
+
 int changeset_check_machines(ChangeSet *set)
 {
     for (size_t i = 0; i < set->count; i++) {
         const Change *change = &set->items[i];
-        const MachineContext *machine = NULL;
+        const MachineContext *machine = NULL, *forbidden = NULL;
+        size_t more = 0;
         if (change->object != STORED_SERVICE || change->kind == CHANGE_REMOVE ||
             !service_has_machine_addresses(change_context(change)))
             continue;
         /* What is only planned again went well with all that was there. */
         const MachineContext *(*next)(const char *, void *) = change->kind == CHANGE_REPLAN ? changed_next : machines_next;
         while ((machine = next(machine ? machine->name : NULL, set))) {
-            size_t before = set->invalid.errors;
-            int r = service_check_machine(change_context(change), machine, &set->invalid);
-            if (r < 0)
-                return r;
-            if (set->invalid.errors == before)
+            if (!service_forbids_machine(change_context(change), machine))
                 continue;
-            /* Where it is the machine that is new, it is the machine that is told. */
-            const Change *cause = change->kind == CHANGE_REPLAN ? changeset_find(set, STORED_MACHINE, machine->name) : change;
-            set->invalid_change = cause ? cause : change;
-            return 0;
+            if (forbidden)
+                more++;
+            else
+                forbidden = machine;
         }
+        int r = forbidden ? add_forbidden(set, change, forbidden, more) : 0;
+        if (r < 0)
+            return r;
     }
     return 0;
 }

@@ -141,7 +141,7 @@ struct ChangeConflict {
 
 struct ChangeSet {
     Problems invalid;  /* what the changes would make of machines and services that go ill together */
-    const Change *invalid_change;
+    const Change **invalid_changes; /* of each of them, whose it is */
     Manager *manager;
     const Caller *caller; /* whose rights bound what autoPort may choose; NULL: nobody's */
     Change *items;
@@ -184,7 +184,7 @@ int changeset_failure(ChangeSet *set, int answer, Failure *failure);
 
 /* claims.c: who claims an address */
 int changeset_find_conflicts(ChangeSet *set);
-/* Services that would hand out a listener that a machine on vsock shares: into invalid. */
+/* All services that would hand out a listener that machines on vsock share: into invalid, a problem a service. */
 int changeset_check_machines(ChangeSet *set);
 Change *changeset_find(const ChangeSet *set, StoredKind object, const char *name);
 /* Does another service of the set spell out that port? Only while ports are chosen. */

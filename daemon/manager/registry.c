@@ -211,14 +211,6 @@ void origin_format(const Origin *origin, Buffer *text)
 
 /* ---- services ---- */
 
-bool service_has_machine_addresses(const ServiceContext *context)
-{
-    for (size_t i = 0; context->listen && context->listen[i]; i++)
-        if (text_starts_with(context->listen[i], "machine:"))
-            return true;
-    return false;
-}
-
 static void service_unlink(Registry *registry, Service *service)
 {
     RB_REMOVE(ServicesByName, &registry->services, service);

@@ -239,4 +239,3 @@ int registry_keep_rendered(Registry *registry, Service *service, const char *tex
 bool service_effectively_enabled(const Service *service);
 /* `file:<path>`, `apply:<set>`, `user:<uid>` */
 void origin_format(const Origin *origin, Buffer *text);
-bool service_has_machine_addresses(const ServiceContext *context);

@@ -282,8 +282,8 @@ static int reload_check(Reload *reload)
         problems_add(&reload->problems, "autoPort", "a wider autoPorts in hvsockd.yaml", "every automatic port is taken");
     for (size_t i = 0; i < changes->invalid.count; i++) {
         const Problem *problem = &changes->invalid.items[i];
-        const Change *change = changes->invalid_change;
-        if (change && change->file)
+        const Change *change = changes->invalid_changes[i];
+        if (change->file)
             reload_problem(reload, change->file, change->record, problem->field, problem->hint, "%s", problem->reason);
         else
             problems_add(&reload->problems, problem->field, problem->hint, "%s", problem->reason);

@@ -2,6 +2,7 @@
 /* What a service's context means: its number, its addresses, and the context with every default filled in. Pure functions. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "schema/model/service.h"
@@ -62,18 +63,49 @@ bool service_means_machine(const ServiceContext *service, const MachineContext *
     return listens_on_machine(service, machine->name) || listens_on_machine(service, "*");
 }
 
-int service_check_machine(const ServiceContext *service, const MachineContext *machine, Problems *problems)
+bool service_has_machine_addresses(const ServiceContext *service)
 {
-    if (!service_means_machine(service, machine) || machine_transport(machine, service) != &transport_vsock)
-        return 0;
-    if (service->handout && service->handout->mode == HANDOUT_LISTENER)
-        problems_add(problems, "handout.mode", "connections would be right, or no mode at all",
-                     "the service %s means the machine %s, which is reached on vsock, where only the daemon can keep other "
-                     "machines away, and a bare listener knows no rules", service->name, machine->name);
-    if (service->activate && service->activate->mode == ACTIVATION_WAIT)
-        problems_add(problems, "activate.mode", "accept would be right",
-                     "the service %s means the machine %s, which is reached on vsock, where only the daemon can keep other "
-                     "machines away, and with wait the program accepts by itself", service->name, machine->name);
+    return listens_on_machine(service, NULL);
+}
+
+/* What a program would have to itself, where no rule holds. */
+static bool hands_out_listener(const ServiceContext *service)
+{
+    return service->handout && service->handout->mode == HANDOUT_LISTENER;
+}
+
+static bool waits(const ServiceContext *service)
+{
+    return service->activate && service->activate->mode == ACTIVATION_WAIT;
+}
+
+bool service_forbids_machine(const ServiceContext *service, const MachineContext *machine)
+{
+    return (hands_out_listener(service) || waits(service)) && service_means_machine(service, machine) &&
+           machine_transport(machine, service) == &transport_vsock;
+}
+
+int service_add_forbidden(const ServiceContext *service, const MachineContext *machine, size_t more, bool tell_machine,
+                          Problems *problems)
+{
+    static const struct {
+        bool (*applies)(const ServiceContext *service);
+        const char *field, *hint, *machine_hint, *why;
+    } causes[] = {
+        {hands_out_listener, "handout.mode", "connections would be right, or no mode at all",
+         "hybrid or hyperkit would be right, or the service's handout.mode connections", "a bare listener knows no rules"},
+        {waits, "activate.mode", "accept would be right", "hybrid or hyperkit would be right, or the service's activate.mode accept",
+         "with wait the program accepts by itself"},
+    };
+    char others[64] = ", which is";
+
+    if (more > 0)
+        snprintf(others, sizeof(others), " and %zu more, which are", more);
+    for (size_t i = 0; i < ELEMENTS_OF(causes); i++)
+        if (causes[i].applies(service))
+            problems_add(problems, tell_machine ? "cid" : causes[i].field, tell_machine ? causes[i].machine_hint : causes[i].hint,
+                         "the service %s means the machine %s%s reached on vsock, where only the daemon can keep other machines "
+                         "away, and %s", service->name, machine->name, others, causes[i].why);
     return problems->failed ? -ENOMEM : 0;
 }
 

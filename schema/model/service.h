@@ -10,7 +10,7 @@
 /* Brings texts into one form (GUIDs lower case and bare, URIs canonical) and tells every problem that the fields have
  * together: neither port nor guid, guid and port that disagree, a listen address with another number, a type that a
  * transport does not know, peers with wait, both exec and unit, … machines and vsock are told apart only where machines
- * are known: see service_check_machine. record_read has done it already; who fills in a record by hand calls it. 0; -ENOMEM. */
+ * are known: see service_forbids_machine. record_read has done it already; who fills in a record by hand calls it. 0; -ENOMEM. */
 int service_validate(ServiceContext *service, Problems *problems);
 int machine_validate(MachineContext *machine, Problems *problems);
 int settings_validate(Settings *settings, Problems *problems);
@@ -39,8 +39,20 @@ bool service_has_peers(const ServiceContext *service);
 int service_handout_mode(const ServiceContext *service, bool implied_peers);
 /* Whether one of its addresses is machine:NAME of this machine, or machine:*. */
 bool service_means_machine(const ServiceContext *service, const MachineContext *machine);
-/* What only shows where the machine is known: an explicit listener or wait, and the machine is reached on vsock. 0; -ENOMEM. */
-int service_check_machine(const ServiceContext *service, const MachineContext *machine, Problems *problems);
+/* Whether one of them is machine:NAME or machine:*. */
+bool service_has_machine_addresses(const ServiceContext *service);
+/* What only shows where the machine is known: an explicit listener or wait, and it means the machine, which is reached on vsock. */
+bool service_forbids_machine(const ServiceContext *service, const MachineContext *machine);
+/* Tells of such a machine, and how many more there are: of the service's fields, or of the machine's, where that is new. 0;
+ * -ENOMEM. */
+int service_add_forbidden(const ServiceContext *service, const MachineContext *machine, size_t more, bool tell_machine,
+                          Problems *problems);
+
+/* Whether there is anything that its guest is known by: a CID, a path, a VM id. */
+static inline bool machine_is_known_by(const MachineContext *machine)
+{
+    return machine->cid.set || machine->hybrid || machine->hyperkit || machine->vm_id;
+}
 
 /* What the service listens on, each complete with the port or GUID: given, or the default. machine:* and machine:NAME
  * stay as they are (transport_machine). An array of *ret_count; address_release each, then free. */

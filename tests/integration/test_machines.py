@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines: records, machine:NAME and machine:*, and machines that come, change and go."""
 
+import json
 import os
 import socket
 
@@ -98,6 +99,33 @@ class Machines(Case):
         self.assertEqual({l[1:] for l in self.listeners("a")}, {(f"vsock://:{self.port}", "listening")})
         with self.refuses("NotAllowed"):
             self.c.call("Acquire", names=["a"])
+
+    def test_vsock_forbids_bare_listeners(self):
+        """Of several that do not go together all are told, or how many more there are; where the machine is new, of its cid."""
+        self.machine("web1", cid=4711)
+        self.machine("web2", cid=4712)
+        bare = {"name": "a", "port": self.port, "listen": ["machine:*"], "handout": {"mode": "listener"}}
+        refused = self.c.refused("Register", service=bare)
+        self.assertEqual((refused.short, refused.parameters["field"]), ("InvalidField", "handout.mode"))
+        self.assertIn("the service a means the machine web1 and 1 more, which are reached on vsock", refused.parameters["reason"])
+        waits = {"name": "b", "port": self.d.port(), "listen": ["machine:web2"], "activate": {"mode": "wait", "exec": ["/x"]}}
+        refused = self.c.refused("Apply", services=[{"name": "c", "port": self.d.port()}, bare, waits])
+        self.assertEqual((refused.short, refused.parameters["field"]), ("InvalidField", "services[1].handout.mode"))
+        self.assertIn("(and 1 more)", refused.parameters["reason"])
+        self.d.file("s", json.dumps({"services": [bare, waits]}))
+        messages = self.c.refused("Reload").parameters["messages"]
+        self.assertEqual(len(messages), 2, messages)
+        self.assertIn("services[0].handout.mode", messages[0])
+        self.assertIn("services[1].activate.mode", messages[1])
+        self.d.file("s", None)
+        for name in ("web1", "web2"):
+            self.c.call("RemoveMachine", name=name)
+        self.c.call("Apply", services=[bare, waits])
+        refused = self.c.refused("AddMachine", machine={"name": "web2", "cid": 4711})
+        self.assertEqual((refused.short, refused.parameters["field"]), ("InvalidField", "cid"))
+        self.assertIn("(and 1 more)", refused.parameters["reason"])
+        self.assertIn("hybrid or hyperkit would be right", refused.parameters["hint"])
+        self.machine("web2", cid=4711, hybrid=str(self.d.folder / "v.sock"))
 
     def test_machine_with_folder_that_comes(self):
         self.c.call("Register", service={"name": "a", "port": self.port, "listen": ["machine:*"]})

@@ -73,6 +73,15 @@ static const Case conflicts[] = {
      "ROOT/a.yaml:3:31: services[1].listen[0]: hybrid:///run/web1.sock:1 is held by a (ROOT/a.yaml:2:3) already; choose another port, or autoPort: "
      "true\n"
      "ROOT/a.yaml:3:31: services[1].listen[0]: vsock://:1 is held by a (ROOT/a.yaml:2:3) already; choose another port, or autoPort: true\n"},
+    {"all that machines on vsock forbid, with the other problems",
+     "services:\n- {name: a, port: 1, listen: [\"machine:*\"], handout: {mode: listener}}\n- {name: b, port: 2, listen: [machine:web2], activate: {mode: wait, exec: [/x]}}\n"
+     "- {name: c, port: 3, listen: [machine:web1], handout: {mode: listener}}\n- {name: d, port: 3, listen: [machine:web1]}\nmachines: [" WEB1 ", " WEB2 ", " WEB3 "]\n",
+     "ROOT/a.yaml:2:61: services[0].handout.mode: the service a means the machine web2 and 1 more, which are reached on vsock, where only the "
+     "daemon can keep other machines away, and a bare listener knows no rules; connections would be right, or no mode at all\n"
+     "ROOT/a.yaml:3:63: services[1].activate.mode: the service b means the machine web2, which is reached on vsock, where only the daemon can "
+     "keep other machines away, and with wait the program accepts by itself; accept would be right\n"
+     "ROOT/a.yaml:5:31: services[3].listen[0]: hybrid:///run/web1.sock:3 is held by c (ROOT/a.yaml:4:3) already; choose another port, or autoPort: "
+     "true\n"},
     {"all of one service are its own", "services: [{name: a, port: 1, listen: [\"machine:*\", machine:web1, \"vsock://:1\"]}]\nmachines: [" WEB1 ", " WEB2 ", " WEB3 "]\n", ""},
 };
 
@@ -81,14 +90,17 @@ static const Case hosts[] = {
     {"missing",
      "services:\n- name: a\n  port: 1\n  activate: {mode: wait, exec: [/nowhere/x], user: nosuch1, groups: [root, nosuch2]}\n"
      "  handout: {users: [nosuch1]}\n- name: b\n  port: 2\n  activate:\n    mode: accept\n    exec: [/etc/passwd]\n- name: c\n  port: 3\n  activate: {mode: wait, exec: [/usr]}\n"
-     "machines: [{name: m, group: nosuch2}]\n",
+     "machines: [{name: m, cid: 3, group: nosuch2}]\n",
      "ROOT/a.yaml:4:33: warning: services[0].activate.exec[0]: /nowhere/x: No such file or directory; install it before a peer connects\n"
      "ROOT/a.yaml:5:21: warning: services[0].handout.users[0]: this host has no user nosuch1; add it before the service is to run\n"
      "ROOT/a.yaml:4:52: warning: services[0].activate.user: this host has no user nosuch1; add it before the service is to run\n"
      "ROOT/a.yaml:4:76: warning: services[0].activate.groups[1]: this host has no group nosuch2; add it before the service is to run\n"
      "ROOT/a.yaml:10:12: warning: services[1].activate.exec[0]: /etc/passwd is not executable; name a program\n"
      "ROOT/a.yaml:13:33: warning: services[2].activate.exec[0]: /usr is not executable; name a program\n"
-     "ROOT/a.yaml:14:29: warning: machines[0].group: this host has no group nosuch2; add it before the service is to run\n"},
+     "ROOT/a.yaml:14:37: warning: machines[0].group: this host has no group nosuch2; add it before the service is to run\n"},
+    {"machines that nothing is known by",
+     "machines:\n- {name: a, cid: 3}\n- {name: b, hybrid: /x}\n- {name: c, hyperkit: /x}\n- {name: d, vmId: 6f9619ff-8b86-d011-b42d-00c04fc964ff}\n- {name: e, user: root}\n",
+     "ROOT/a.yaml:6:3: warning: machines[4]: no guest is ever taken for the machine e; give it a cid, hybrid, hyperkit or vmId\n"},
 };
 
 static Declared *load(const char *text)
