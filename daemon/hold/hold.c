@@ -89,17 +89,12 @@ pid_t hold_pid(const Hold *hold)
     if (!hold_is_there(hold))
         return 0;
     /* One that we have started is it before it has said so. */
-    return hold->pid > 0 ? hold->pid : hold->child_pid;
+    return hold->pid > 0 ? hold->pid : hold_find_started(hold);
 }
 
 bool hold_is_privileged(const Hold *hold)
 {
     return hold_is_there(hold) && hold->pid > 0 && hold->uid == 0 && geteuid() != 0;
-}
-
-bool hold_is_private(const Hold *hold)
-{
-    return hold && hold->program;
 }
 
 void hold_drop(Hold *hold)
@@ -348,9 +343,8 @@ static void hold_tell(Hold *hold, const Frame *frame, FdList *fds)
     fd_list_clear(fds);
 }
 
-static int on_deferred(sd_event_source *source, void *userdata)
+static void tell_deferred(Hold *hold)
 {
-    Hold *hold = userdata;
     HoldFrame *later;
     Frame frame;
 
@@ -363,13 +357,35 @@ static int on_deferred(sd_event_source *source, void *userdata)
             fd_list_clear(&fds);
         free(later);
     }
+}
+
+/* One that was started has said who it is. */
+static void look_whether_back(Hold *hold)
+{
+    if (hold->expected && hold->pid > 0)
+        hold_is_back(hold);
+}
+
+static int on_deferred(sd_event_source *source, void *userdata)
+{
+    Hold *hold = userdata;
+
+    tell_deferred(hold);
+    look_whether_back(hold);
     return 0;
+}
+
+static int defer(Hold *hold)
+{
+    int r = hold->deferred ? 0 : sd_event_add_defer(hold->event, &hold->deferred, on_deferred, hold);
+
+    return r < 0 ? r : sd_event_source_set_enabled(hold->deferred, SD_EVENT_ONESHOT);
 }
 
 void hold_tell_later(Hold *hold, size_t size_bytes, FdList *fds)
 {
     HoldFrame *later = malloc(sizeof(*later) + size_bytes);
-    int r = !later ? -ENOMEM : hold->deferred ? 0 : sd_event_add_defer(hold->event, &hold->deferred, on_deferred, hold);
+    int r = later ? defer(hold) : -ENOMEM;
 
     if (r < 0) {
         free(later);
@@ -383,7 +399,6 @@ void hold_tell_later(Hold *hold, size_t size_bytes, FdList *fds)
     later->size_bytes = size_bytes;
     memcpy(later->data, hold->data, size_bytes);
     STAILQ_INSERT_TAIL(&hold->told_later, later, queue);
-    sd_event_source_set_enabled(hold->deferred, SD_EVENT_ONESHOT);
 }
 
 static int hold_on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -393,14 +408,13 @@ static int hold_on_io(sd_event_source *source, int fd, uint32_t revents, void *u
     FdList fds = {0};
 
     /* In the order in which it was told. */
-    on_deferred(NULL, hold);
+    tell_deferred(hold);
     for (int i = 0; i < FRAMES_A_TURN && hold->fd == fd; i++) {
         if (hold_receive(hold, 0, &frame, &fds) < 0)
             break;
         hold_tell(hold, &frame, &fds);
     }
-    if (hold->expected && hold->pid > 0)
-        hold_is_back(hold);
+    look_whether_back(hold);
     return 0;
 }
 
@@ -450,6 +464,9 @@ int hold_call(Hold *hold, KeeperType type, const Buffer *fields, const int *fds,
     }
     if (r == -EPIPE || r == -ECONNRESET)
         hold_drop(hold);
+    /* It has said so before it answered; nothing more may come that the loop would be told of. */
+    if (hold->expected && hold->pid > 0)
+        defer(hold);
     if (r == 0 && ret_frame->type == KEEPER_REFUSED)
         r = refusal(ret_frame);
     if (r == 0 && ret_fds)

@@ -63,8 +63,6 @@ bool hold_is_there(const Hold *hold);
 pid_t hold_pid(const Hold *hold); /* of the keeper; 0: none */
 /* It is root, and we are not: it binds for us. */
 bool hold_is_privileged(const Hold *hold);
-/* It is hvsockd that starts it, and no service manager; and it is who we are. */
-bool hold_is_private(const Hold *hold);
 
 /* Puts and deletes are gathered, and sent by hold_flush or when a frame is full. What was sent is held, whatever becomes of us.
  * value: fields (frame_put…) in a Buffer of their own. Descriptors stay the caller's, and must stay open until hold_flush.

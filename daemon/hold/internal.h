@@ -69,6 +69,8 @@ int hold_watch(Hold *hold);
 /* open.c */
 /* Starts what was put off, if anything was. -errno: it cannot be. */
 int hold_spawn(Hold *hold);
+/* The keeper that we have started, before it has said who it is: the child of its guard. 0: we have started none. */
+pid_t hold_find_started(const Hold *hold);
 void hold_read_hello(Hold *hold, const Frame *frame);
 /* Where nobody listens there, and we had made it. */
 void hold_remove_path(Hold *hold);

@@ -46,10 +46,11 @@ static int on_child_end(sd_event_source *source, int fd, uint32_t revents, void 
 
     if (waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
         return 0;
+    /* What we have started is the keeper's guard (daemon/keeper/guard.c), which ends as the keeper has. */
     if (info.si_code == CLD_EXITED)
-        log_notice("hvsock-keeper (process %d) has ended with status %d", (int)info.si_pid, info.si_status);
+        log_notice("hvsock-keeper (guard: process %d) has ended with status %d", (int)info.si_pid, info.si_status);
     else
-        log_warning("hvsock-keeper (process %d) was ended by signal %d", (int)info.si_pid, info.si_status);
+        log_warning("hvsock-keeper (guard: process %d) was ended by signal %d", (int)info.si_pid, info.si_status);
     hold_release_child(hold);
     return 0;
 }
@@ -61,6 +62,19 @@ static void watch_child(Hold *hold, pid_t pid)
     hold->child_pid = pid;
     if (hold->child_pidfd >= 0)
         sd_event_add_io(hold->event, &hold->child_source, hold->child_pidfd, EPOLLIN, on_child_end, hold);
+}
+
+pid_t hold_find_started(const Hold *hold)
+{
+    _cleanup_(freep) char *text = NULL;
+    char path[64];
+    size_t size_bytes;
+
+    if (hold->child_pid == 0)
+        return 0;
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)hold->child_pid, (int)hold->child_pid);
+    long pid = file_read(AT_FDCWD, path, 4096, &text, &size_bytes) == 0 ? strtol(text, NULL, 10) : 0;
+    return pid > 0 ? (pid_t)pid : hold->child_pid;
 }
 
 /* Ours, but for what was meant for us alone. */
@@ -259,9 +273,7 @@ static bool is_keeper(pid_t pid)
  * started it: then the socket tells who listens there. */
 static void end_hung(Hold *hold, pid_t listener)
 {
-    _cleanup_(fd_closep) int pidfd = hold->child_pidfd >= 0 ? fd_duplicate(hold->child_pidfd)
-                                     : listener > 1         ? (int)syscall(SYS_pidfd_open, listener, 0)
-                                                            : -1;
+    _cleanup_(fd_closep) int pidfd = listener > 1 ? (int)syscall(SYS_pidfd_open, listener, 0) : -1;
 
     if (!hold->program || pidfd < 0 || !is_keeper(listener)) {
         log_error("hvsock-keeper does not answer");

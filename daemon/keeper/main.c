@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "daemon/keeper/guard.h"
 #include "daemon/keeper/keeper.h"
 #include "daemon/keeper/notify.h"
 #include "daemon/keeper/socket.h"
@@ -44,7 +45,8 @@ static const char help[] =
     "\n"
     "  --runtime DIR  its socket is DIR/keeper (default: " RUNTIME_PATH "), unless it is passed as LISTEN_FDS\n"
     "  --user USER    beside root and its own user, this one may connect\n"
-    "  --private      ends by itself when DIR/keeper is gone and nobody is connected\n"
+    "  --private      ends by itself when DIR/keeper is gone and nobody is connected; its parent is a process that, should it be\n"
+    "                 killed, ends what its programs have started\n"
     "  --help, --version\n"
     "\n"
     "Signals: SIGTERM ends it and all programs; SIGHUP executes its program anew, and everything is kept.\n";
@@ -379,6 +381,8 @@ int main(int argc, char *argv[])
     if (r >= 0)
         return r;
     umask(0022);
+    if (arg_private && arg_resume_fd < 0)
+        guard_begin(argv);
     _cleanup_(keeper_releasep) Keeper *keeper = calloc(1, sizeof(*keeper));
     if (!keeper)
         return EXIT_FAILURE;

@@ -3,7 +3,6 @@
  * A service's part lives in its Serving, the manager's as long as the manager. */
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -355,13 +354,8 @@ void manager_activate_lost(Manager *manager)
     Program *program;
 
     /* Also of those that we have not heard of yet: one that has begun with a connection is not followed by another. */
-    while ((program = RB_ROOT(&activate->programs))) {
-        /* The kernel ends the program with the keeper; not the children that it waits for, which have its connection, too.
-         * Under a service manager that one ends them. */
-        if (program->pid > 0 && hold_is_private(manager->hold))
-            kill(-program->pid, SIGKILL);
+    while ((program = RB_ROOT(&activate->programs)))
         program_end(program);
-    }
     if (count > 0)
         log_error("hvsock-keeper has ended, and with it %zu program%s", count, count == 1 ? "" : "s");
     if (!activate->grace)

@@ -472,12 +472,10 @@ class Accept(Activation):
             client = self.connect()
             self.assertEqual(client.recv(1), b"x")
             self.wait_programs(0)
+        keeper = wait_for(self.d.keeper)
         for pid in self.d.processes():
-            if pid not in (self.d.pid, self.keeper()):
+            if pid not in (self.d.pid, keeper, self.d.guard(keeper)):
                 os.kill(pid, signal.SIGKILL)
-
-    def keeper(self):
-        return self.d.keeper()
 
     # ---- what changes ----
 
@@ -547,7 +545,7 @@ class Accept(Activation):
     def test_killed_while_starting(self):
         """What hvsockd has asked for before it is killed is done, and the next one knows of it."""
         self.register(peers={"maxConnections": 1})
-        keeper = self.keeper()
+        keeper = wait_for(self.d.keeper)
         os.kill(keeper, signal.SIGSTOP)
         try:
             client = self.connect()
@@ -614,7 +612,7 @@ class Accept(Activation):
         self.register(peers={"maxConnections": 1})
         client = self.connect()
         self.echoed(client)
-        os.kill(self.keeper(), signal.SIGKILL)
+        os.kill(wait_for(self.d.keeper), signal.SIGKILL)
         self.closed(client)
         self.wait_programs(0)
         client = self.connect()
@@ -626,7 +624,7 @@ class Accept(Activation):
         clients = [self.connect() for _ in range(6)]
         for client in clients:
             self.echoed(client)
-        keeper = self.keeper()
+        keeper = wait_for(self.d.keeper)
         for _ in range(5):
             os.kill(keeper, signal.SIGHUP)
             clients.pop(0).close()
@@ -635,7 +633,7 @@ class Accept(Activation):
             clients.pop(0).close()
             for client in clients:
                 self.echoed(client)
-        self.assertEqual(self.keeper(), keeper)
+        self.assertEqual(self.d.keeper(), keeper)
         self.wait_programs(6)
         for client in clients:
             client.close()
@@ -658,7 +656,7 @@ class Accept(Activation):
     def test_keeper_is_stopped(self):
         """One that does nothing holds up what is to be started, and no call."""
         self.register()
-        keeper = self.keeper()
+        keeper = wait_for(self.d.keeper)
         os.kill(keeper, signal.SIGSTOP)
         try:
             client = self.connect()
@@ -864,7 +862,7 @@ for _ in range(int(sys.argv[1])):
     def test_keeper_ends(self):
         self.register()
         pid = self.answer(self.connect())[0]
-        os.kill(Accept.keeper(self), signal.SIGKILL)
+        os.kill(wait_for(self.d.keeper), signal.SIGKILL)
         wait_for(lambda: not self.programs(), 5)
         self.assertNotEqual(self.answer(self.connect())[0], pid)
 

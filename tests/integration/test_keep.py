@@ -40,7 +40,7 @@ class Keep(Case):
         self.c = self.client(self.d)
 
     def keeper(self):
-        return self.d.keeper()
+        return wait_for(self.d.keeper)
 
     def again(self, how="kill"):
         """Another hvsockd in the same folder; the keeper is the same."""
@@ -247,7 +247,6 @@ c = Varlink(sys.argv[1]); s = c.call_fds("Serve", name="s"); print("there", flus
         """It answers nothing: hvsockd does, and goes on with another."""
         self.register("s")
         self.assertTrue(self.c.call("Status")["keeperProcessId"])
-        wait_for(lambda: "hvsock-keeper" in self.d.processes().get(self.keeper(), ""))
         time.sleep(0.5)  # it listens in its own name when it has begun
         before = self.keeper()
         os.kill(before, signal.SIGSTOP)

@@ -110,15 +110,7 @@ class Killed(Case):
     # ---- the two, and what is done to them ----
 
     def keeper(self):
-        """Its process; not one that it has just forked and that has yet to become a program."""
-
-        def only():
-            pids = [pid for pid, command in self.d.processes().items() if command.startswith(str(BUILD / "hvsock-keeper"))]
-            lives = {pid: process(pid) for pid in pids}
-            pids = [pid for pid in pids if lives[pid] and lives[pid][1] not in pids]
-            return pids[0] if len(pids) == 1 else None
-
-        return wait_for(only, 5 * SLOW, lambda: f"one keeper: {self.d.processes()}")
+        return wait_for(self.d.keeper, 5 * SLOW, lambda: f"a keeper: {self.d.processes()}")
 
     def hold_still(self, pid):
         os.kill(pid, signal.SIGSTOP)
@@ -363,14 +355,54 @@ class KilledOverUnix(Killed):
         wait_for(lambda: process(pid) is None, 5 * SLOW)
         self.all_is_well()
 
-    def test_running_children_keeper(self):
-        """What a program has started, and waits for, has its connection, too."""
-        self.register(activate={"mode": "accept", "exec": ["/bin/sh", "-c", "echo $$; cat; exit"]})
+    # A child that the program waits for, and one that has left its process group: both have the connection.
+    CHILDREN = ["/bin/sh", "-c", 'echo $$; setsid tail -f "$0" & cat; exit']
+
+    def running_children(self, kill):
+        self.register(activate={"mode": "accept", "exec": [*self.CHILDREN, str(self.starts)]})
+
+        def child():
+            return [pid for pid, command in self.d.processes().items() if command.startswith("tail -f")]
+
         peer = self.peer()
         peer.pid()
         peer.talk("before")
-        self.kill(self.keeper())
+        wait_for(child, 10 * SLOW, "the child")
+        kill()
+        peer.ends(10)
+        wait_for(lambda: not child(), 10 * SLOW, "its end")
+
+    def test_running_children_keeper(self):
+        self.running_children(self.keeper_killed)
+        self.all_is_well()
+
+    def test_running_children_both(self):
+        """There is nobody else to end them: the keeper's guard does, also where nobody starts another."""
+
+        def both():
+            self.kill(self.keeper())
+            self.kill_daemon()
+
+        self.running_children(both)
+        self.start_daemon()
+        self.all_is_well()
+
+    def test_guard_killed(self):
+        """The keeper goes on without; and the next one has a guard again."""
+        self.register()
+        peer = self.peer()
+        pid = peer.pid()
+        keeper = self.keeper()
+        self.kill(self.d.guard(keeper))
+        peer.talk("before")
+        self.kill_daemon()
+        self.start_daemon()
+        peer.talk("after")
+        self.wait_programs([pid])
+        self.assertEqual(self.c.call("Status")["keeperProcessId"], keeper)
+        self.kill(keeper)
         peer.ends(5)
+        self.assertTrue(self.d.guard(self.keeper()))
         self.all_is_well()
 
     def test_running_accept_both(self):

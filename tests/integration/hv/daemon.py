@@ -240,10 +240,20 @@ class Daemon:
         return found
 
     def keeper(self):
-        """The process id of its hvsock-keeper; None: there is none."""
-        keepers = [pid for pid, command in self.processes().items() if "hvsock-keeper " in command]
-        # One that has just been started by it, and is not yet another program, is not meant.
-        return next((pid for pid in keepers if parent_of(pid) not in keepers), None)
+        """The process id of its hvsock-keeper, whose parent is its guard; None: there is none."""
+        for pid, command in self.processes().items():
+            if "hvsock-keeper " in command and self.guard(pid):
+                return pid
+        return None
+
+    def guard(self, keeper):
+        """The process that ends what programs have started when the keeper is killed; None: that one has gone."""
+        parent = parent_of(keeper)
+        try:
+            name = pathlib.Path(f"/proc/{parent}/comm").read_text().strip()
+        except OSError:
+            return None
+        return parent if name == "hvsock-guard" else None
 
     def memory_kb(self):
         for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
