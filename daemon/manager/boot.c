@@ -127,34 +127,6 @@ static int loading_on_override(const char *name, bool enabled, void *userdata)
     return text_list_append(&loading->overrides, text);
 }
 
-/* Ephemeral records whose process has ended meanwhile go; the others are tied to it again. */
-static int tie_again(Manager *manager)
-{
-    int r = 0;
-
-    for (Service *service = registry_next_service(&manager->registry, NULL), *next; service && r == 0; service = next) {
-        next = registry_service_after(service);
-        if (service->ephemeral_pid == 0 ||
-            manager_watch_process(manager, service->ephemeral_pid, &service->ephemeral_start_time_ticks, service, NULL) == 0)
-            continue;
-        log_info("%s ended with process %d", service->context->name, (int)service->ephemeral_pid);
-        r = store_delete(manager->store, STORED_SERVICE, service->origin->kind, service->context->name, true);
-        registry_remove_service(&manager->registry, service);
-        manager->staged = true;
-    }
-    for (Machine *machine = registry_next_machine(&manager->registry, NULL), *next; machine && r == 0; machine = next) {
-        next = registry_next_machine(&manager->registry, machine->context->name);
-        if (machine->ephemeral_pid == 0 ||
-            manager_watch_process(manager, machine->ephemeral_pid, &machine->ephemeral_start_time_ticks, NULL, machine) == 0)
-            continue;
-        log_info("machine %s ended with process %d", machine->context->name, (int)machine->ephemeral_pid);
-        r = store_delete(manager->store, STORED_MACHINE, machine->origin->kind, machine->context->name, true);
-        registry_remove_machine(&manager->registry, machine);
-        manager->staged = true;
-    }
-    return r;
-}
-
 /* A port that autoPort had chosen, and that was lost (hvsockd --recover, a hand in registry.db): another one, rather than
  * a service that holds nothing and does not say why. */
 static int give_port_again(Manager *manager, Service *service)
@@ -209,8 +181,6 @@ int manager_load(Manager *manager)
             service->override = loading.overrides[i][0] == '+' ? YES : NO;
     }
     text_list_free(loading.overrides);
-    if (r == 0)
-        r = tie_again(manager);
     return r < 0 ? r : give_ports_again(manager);
 }
 
@@ -295,6 +265,8 @@ int manager_rebuild(Manager *manager)
     give_back(manager, &held);
     if (r == 0)
         r = manager_plan_everything(manager);
+    if (r == 0)
+        r = manager_tie_again(manager);
     if (r == 0)
         manager_run_plan(manager);
     manager_serve_rebuilt(manager);

@@ -29,6 +29,14 @@ static void tie_free(void *userdata)
     free(tie);
 }
 
+/* What is in the set ends. */
+static int remove_ended(ChangeSet *set)
+{
+    int r = changeset_check(set);
+
+    return r < 0 ? r : changeset_apply(set); /* what goes cannot be refused */
+}
+
 static int tie_on_exit(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
     Tie tie = *(Tie *)userdata;
@@ -44,11 +52,7 @@ static int tie_on_exit(sd_event_source *source, int fd, uint32_t revents, void *
     set.why = why;
     Change *change = tie.service ? changeset_remove_service(&set, tie.service) : changeset_remove_machine(&set, tie.machine);
     log_info("%s ends with process %d", change ? change->name : "?", (int)tie.pid);
-    int r = change ? changeset_check(&set) : -ENOMEM;
-    if (r == CHANGESET_CONFLICTS)
-        r = 0; /* what goes cannot be refused */
-    if (r == 0)
-        r = changeset_apply(&set);
+    int r = change ? remove_ended(&set) : -ENOMEM;
     changeset_release(&set);
     if (r < 0) {
         log_error("cannot forget what ended with process %d: %s", (int)tie.pid, strerror(-r));
@@ -115,4 +119,37 @@ int manager_check_tie(Manager *manager, const Caller *caller, pid_t pid, Failure
     const char *why = pid != 0 ? why_not_tie(manager, caller, pid) : NULL;
 
     return why ? failure_invalid_field_text(failure, "ephemeralProcessId", why, "a running process of your own") : 0;
+}
+
+/* -ESRCH and the like: the process is gone. */
+static int tie_one_again(ChangeSet *set, const char *name, pid_t pid, uint64_t *start_time_ticks, Service *service,
+                         Machine *machine)
+{
+    if (manager_watch_process(set->manager, pid, start_time_ticks, service, machine) == 0)
+        return 0;
+    log_info("%s%s ended with process %d", machine ? "machine " : "", name, (int)pid);
+    return (service ? changeset_remove_service(set, service) : changeset_remove_machine(set, machine)) ? 0 : -ENOMEM;
+}
+
+int manager_tie_again(Manager *manager)
+{
+    ChangeSet set;
+    int r = 0;
+
+    changeset_init(&set, manager);
+    set.why = "its process has ended";
+    for (Service *service = registry_next_service(&manager->registry, NULL); service && r == 0;
+         service = registry_service_after(service))
+        if (service->ephemeral_pid > 0)
+            r = tie_one_again(&set, service->context->name, service->ephemeral_pid, &service->ephemeral_start_time_ticks, service,
+                              NULL);
+    for (Machine *machine = registry_next_machine(&manager->registry, NULL); machine && r == 0;
+         machine = registry_next_machine(&manager->registry, machine->context->name))
+        if (machine->ephemeral_pid > 0)
+            r = tie_one_again(&set, machine->context->name, machine->ephemeral_pid, &machine->ephemeral_start_time_ticks, NULL,
+                              machine);
+    if (r == 0 && set.count > 0)
+        r = remove_ended(&set);
+    changeset_release(&set);
+    return r;
 }

@@ -70,6 +70,7 @@ struct Manager {
     char *lost;                      /* why what was staged in this turn is lost; told when it settles */
     struct ListenerQueue planned;    /* to be bound or changed when the changes settle */
     struct ListenerQueue closing;    /* to be let go of then; out of the registry */
+    struct ListenerQueue left_over;  /* of the start: not wanted any more, nor held; a path may have stayed; out of the registry */
     struct ListenerQueue waiting;    /* to be tried again */
     struct ListenerQueue draining;   /* closed here, held elsewhere; out of the registry */
     bool retry_all;                  /* by the next retry_timer: not only the first of them */
@@ -249,6 +250,8 @@ int manager_load_files(Manager *manager, const Caller *caller, const char *why, 
 /* boot.c */
 int manager_plan_everything(Manager *manager);
 int manager_load(Manager *manager);
+/* Ephemeral records whose process has ended meanwhile go, as everything is planned; the others are tied to it again. */
+int manager_tie_again(Manager *manager);
 /* Everything staged is thrown away: memory is made anew from the store, and takes over what is held. */
 int manager_rebuild(Manager *manager);
 int manager_set_settings(Manager *manager, Settings *settings_consume);

@@ -39,8 +39,11 @@ static void listener_plan_close(Manager *manager, Listener *listener)
     manager_dequeue_listener(manager, listener);
     registry_remove_listener(&manager->registry, listener);
     registry_touch(&manager->registry, service);
+    const Transport *transport = transport_of(listener->uri);
     if (listener->fd >= 0)
         TAILQ_INSERT_TAIL(&manager->closing, listener, queue);
+    else if (manager->booting && listener->state == LISTENER_PENDING && transport && transport->has_path)
+        TAILQ_INSERT_TAIL(&manager->left_over, listener, queue);
     else
         listener_free(listener);
 }

@@ -22,6 +22,7 @@ int manager_new(sd_event *event, const ManagerOptions *options, Manager **ret)
     manager->started_at_us = time_now_us();
     TAILQ_INIT(&manager->planned);
     TAILQ_INIT(&manager->closing);
+    TAILQ_INIT(&manager->left_over);
     TAILQ_INIT(&manager->waiting);
     TAILQ_INIT(&manager->draining);
     registry_init(&manager->registry);
@@ -75,6 +76,7 @@ void manager_free(Manager *manager)
     manager_activate_free(manager);
     leases_free(manager->leases);
     free_queue(&manager->closing);
+    free_queue(&manager->left_over);
     free_queue(&manager->draining);
     registry_release(&manager->registry);
     store_free(manager->store);
@@ -212,6 +214,8 @@ int manager_start(Manager *manager)
         return r;
     /* Planned first from what was; files that have changed meanwhile change the plan before anything is bound. */
     r = manager_plan_everything(manager);
+    if (r == 0)
+        r = manager_tie_again(manager);
     if (r < 0)
         return r;
     r = manager_load_files(manager, NULL, "start", NULL, &failure);

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/bind/bind.h"
+#include "daemon/log.h"
 #include "daemon/manager/kept.h"
 #include "daemon/place/holders.h"
 #include "schema/base/fd.h"
@@ -81,21 +83,9 @@ static int find_address(const Listener *listener, Address *address, const char *
     return 0;
 }
 
-/* The listener is in no queue. What is there already is changed at once; what is to be bound waits in the run. */
-static void run_add(Run *run, Manager *manager, Listener *listener)
+static BindRequest make_request(const Listener *listener, const Address *address)
 {
-    Address *address = &run->addresses[run->count];
-    BindRequest *request = &run->requests[run->count];
-    const char *reason = NULL;
-
-    if (run_adopted(manager, listener))
-        return;
-    int r = find_address(listener, address, &reason);
-    if (r != 0) {
-        listener_failed(manager, listener, r == -ENOMEM ? "out of memory" : reason ? reason : strerror(-r));
-        return;
-    }
-    *request = (BindRequest){
+    return (BindRequest){
         .address = address,
         .path = address->transport->has_path ? listener->key : NULL,
         .type = listener->type,
@@ -110,6 +100,23 @@ static void run_add(Run *run, Manager *manager, Listener *listener)
         .device = listener->device,
         .inode = listener->inode,
     };
+}
+
+/* The listener is in no queue. What is there already is changed at once; what is to be bound waits in the run. */
+static void run_add(Run *run, Manager *manager, Listener *listener)
+{
+    Address *address = &run->addresses[run->count];
+    BindRequest *request = &run->requests[run->count];
+    const char *reason = NULL;
+
+    if (run_adopted(manager, listener))
+        return;
+    int r = find_address(listener, address, &reason);
+    if (r != 0) {
+        listener_failed(manager, listener, r == -ENOMEM ? "out of memory" : reason ? reason : strerror(-r));
+        return;
+    }
+    *request = make_request(listener, address);
     if (listener->fd < 0) {
         run->listeners[run->count++] = listener;
         return;
@@ -201,12 +208,46 @@ static void close_closing(Manager *manager)
     }
 }
 
+/* What was held when both of us were killed, and is wanted no more: the socket's file has stayed. It is replaced as any that
+ * nobody listens on, and removed. */
+static void clear_left_over(Manager *manager, const Listener *listener)
+{
+    const Address address = {.transport = transport_of(listener->uri)};
+    const BindRequest request = make_request(listener, &address);
+    const BindHands hands = manager_hands(manager);
+    PlaceResult result = {.fd = -1};
+    struct stat status;
+
+    if (lstat(listener->key, &status) < 0 ? errno != EACCES : !S_ISSOCK(status.st_mode))
+        return;
+    if (bind_many(&request, &result, 1, &hands) < 0)
+        return;
+    if (result.state == PLACE_LISTENING) {
+        log_notice("%s: %s was left there, and nobody wants it any more: it is removed",
+                   listener->former_service ? listener->former_service : "?", listener->uri);
+        manager_release_place(manager, TAKE_FD(result.fd), result.path, result.device, result.inode);
+    }
+    place_result_release(&result);
+}
+
+static void clear_all_left_over(Manager *manager)
+{
+    Listener *listener;
+
+    while ((listener = TAILQ_FIRST(&manager->left_over))) {
+        TAILQ_REMOVE(&manager->left_over, listener, queue);
+        clear_left_over(manager, listener);
+        listener_free(listener);
+    }
+}
+
 void manager_run_plan(Manager *manager)
 {
     Listener *listener;
 
     forget_closing(manager);
     close_closing(manager);
+    clear_all_left_over(manager);
     if (!TAILQ_EMPTY(&manager->planned) && run_planned(manager) < 0)
         while ((listener = TAILQ_FIRST(&manager->planned))) {
             manager_dequeue_listener(manager, listener);
