@@ -19,7 +19,7 @@ class Leftover(Case):
         return self.d.folder / name
 
     def kill_both(self):
-        keeper = self.d.keeper()
+        keeper = wait_for(self.d.keeper, 20, "the keeper is there")
         self.d.kill()
         pidfd = os.pidfd_open(keeper)
         self.things.callback(os.close, pidfd)
