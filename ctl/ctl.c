@@ -74,12 +74,14 @@ void ctl_tell_problems(const char *what, const Problems *problems)
 
 /* ---- the registry ---- */
 
-int ctl_open_quietly(Ctl *ctl, Registry **ret)
+int ctl_open_within(Ctl *ctl, int timeout_ms, Registry **ret)
 {
     if (!ctl->registry) {
-        int r = registry_of_host->open(given_value(&ctl->given, "socket", NULL), &ctl->registry);
+        int r = registry_of_host->open(given_value(&ctl->given, "socket", NULL), timeout_ms, &ctl->registry);
         if (r != 0)
             return r;
+    } else if (ctl->registry->ops->set_timeout) {
+        ctl->registry->ops->set_timeout(ctl->registry, timeout_ms);
     }
     *ret = ctl->registry;
     return 0;
@@ -87,7 +89,7 @@ int ctl_open_quietly(Ctl *ctl, Registry **ret)
 
 int ctl_open(Ctl *ctl, Registry **ret)
 {
-    int r = ctl_open_quietly(ctl, ret);
+    int r = ctl_open_within(ctl, -1, ret);
 
     return r == 0 ? 0 : ctl_refused(ctl, r, NULL);
 }

@@ -36,8 +36,9 @@ void ctl_tell_problems(const char *what, const Problems *problems);
 /* The registry of this host, opened once and closed at the end. 0; an ExitStatus: there is none, and it was told.
  * -errno. */
 int ctl_open(Ctl *ctl, Registry **ret);
-/* The same, but nothing is told where there is none. */
-int ctl_open_quietly(Ctl *ctl, Registry **ret);
+/* The same, but nothing is told where there is none, or where it does not answer: opening it, and each answer from here on, may take
+ * so long, -1: as long as it does. Then it is -ETIMEDOUT. */
+int ctl_open_within(Ctl *ctl, int timeout_ms, Registry **ret);
 /* Tells why a registry's answer was not 0, and gives the exit status for it. what: the service, or the verb. -errno. */
 int ctl_refused(Ctl *ctl, int answer, const char *what);
 /* Writes a reply: as it came with --json; else what has become of its service, where it has one. -errno. */

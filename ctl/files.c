@@ -10,6 +10,8 @@
 #include "ctl/files.h"
 #include "schema/base/text.h"
 
+#define TIMEOUT_MS 5000 /* of asking the daemon where its folders are */
+
 typedef struct Paths {
     TextList services; /* files and folders */
     TextList settings;
@@ -61,11 +63,17 @@ static bool paths_ask_daemon(Ctl *ctl, Paths *paths)
     _cleanup_(freep) char *status = NULL;
     Registry *registry;
 
-    if (ctl_open_quietly(ctl, &registry) != 0 || registry->ops->status(registry, &status) != 0)
+    int answer = ctl_open_within(ctl, TIMEOUT_MS, &registry);
+    if (answer == 0)
+        answer = registry->ops->status(registry, &status);
+    if (answer == -ETIMEDOUT)
+        ctl_tell(ctl->called, "name the files", "hvsockd does not answer; the system's folders are read in place of its own");
+    if (answer != 0)
         return false;
     json_t *reply = json_loads(status, 0, NULL);
     const json_t *folders = json_object_get(reply, "configuration");
     int r = 0;
+
     for (size_t i = 0; i < json_array_size(folders) && r >= 0; i++)
         r = text_list_append(&paths->services, json_string_value(json_array_get(folders, i)));
     json_decref(reply);

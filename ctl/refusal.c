@@ -66,7 +66,7 @@ int ctl_refused(Ctl *ctl, int answer, const char *what)
                  strerror(-answer));
         return EXIT_NO_DAEMON;
     case -ETIMEDOUT:
-        ctl_tell(where, "hvsockctl status tells whether it lives", "hvsockd does not answer");
+        ctl_tell(where, "hvsockctl doctor tells more", "hvsockd does not answer");
         return EXIT_NO_DAEMON;
     case -EBADMSG:
         ctl_tell(where, "hvsockctl version tells whether both are of one version",

@@ -33,7 +33,7 @@ static void daemon_close(Registry *registry)
     free(registry);
 }
 
-static int daemon_open(const char *where, Registry **ret)
+static int daemon_open(const char *where, int timeout_ms, Registry **ret)
 {
     const char *path = where ? where : getenv("HVSOCK_SOCKET");
     _cleanup_(registry_closep) Registry *registry = calloc(1, sizeof(Daemon));
@@ -50,7 +50,7 @@ static int daemon_open(const char *where, Registry **ret)
     registry->where = strdup(path && path[0] ? path : HVSOCK_SOCKET_DEFAULT);
     if (!registry->where)
         return -ENOMEM;
-    int r = hvsock_open(registry->where, &((Daemon *)registry)->client);
+    int r = hvsock_open_within(registry->where, timeout_ms, &((Daemon *)registry)->client);
     if (r == -ENOENT || r == -ECONNREFUSED || r == -ENOTDIR)
         return REGISTRY_ABSENT;
     if (r < 0)

@@ -44,8 +44,8 @@ typedef int (*RegistryVisitor)(const char *json, size_t size_bytes, void *userda
 
 struct RegistryOps {
     const char *name;
-    /* where: what --socket says, or NULL. */
-    int (*open)(const char *where, Registry **ret);
+    /* where: what --socket says, or NULL. timeout_ms: of this, and then as with set_timeout. */
+    int (*open)(const char *where, int timeout_ms, Registry **ret);
     void (*close)(Registry *registry);
     /* How long an answer may take from here on, -1: as long as it does; then it is -ETIMEDOUT. NULL: it never takes long. */
     void (*set_timeout)(Registry *registry, int timeout_ms);

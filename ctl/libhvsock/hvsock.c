@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "ctl/libhvsock/client.h"
 
@@ -20,7 +22,41 @@ void reply_release(Reply *reply)
 
 /* ---- connecting ---- */
 
-static int connect_socket(int fd, const char *path)
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* unix(7): connect(2) waits for a place in the backlog for as long as sending may take; 0 is for ever. */
+static int set_patience(int fd, uint64_t wait_ms)
+{
+    struct timeval wait = {.tv_sec = (time_t)(wait_ms / 1000), .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)};
+
+    return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) < 0 ? -errno : 0;
+}
+
+/* timeout_ms -1: for ever. */
+static int connect_in_time(int fd, const struct sockaddr_un *address, int timeout_ms)
+{
+    uint64_t until_ms = timeout_ms < 0 ? UINT64_MAX : now_ms() + (uint64_t)timeout_ms, at_ms = 0;
+
+    do {
+        /* At least one try, and never 0. */
+        if (timeout_ms >= 0)
+            at_ms = now_ms();
+        int r = timeout_ms < 0 ? 0 : set_patience(fd, at_ms < until_ms ? until_ms - at_ms : 1);
+        if (r < 0)
+            return r;
+        if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+            return timeout_ms < 0 ? 0 : set_patience(fd, 0);
+    } while (errno == EINTR && at_ms < until_ms);
+    return errno == EAGAIN || errno == EINTR ? -ETIMEDOUT : -errno;
+}
+
+static int connect_socket(int fd, const char *path, int timeout_ms)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     _cleanup_(fd_closep) int path_fd = -1;
@@ -35,13 +71,15 @@ static int connect_socket(int fd, const char *path)
             return -errno;
         snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", path_fd);
     }
-    while (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-        if (errno != EINTR)
-            return -errno;
-    return 0;
+    return connect_in_time(fd, &address, timeout_ms);
 }
 
 int hvsock_open(const char *path, hvsock **ret)
+{
+    return hvsock_open_within(path, -1, ret);
+}
+
+int hvsock_open_within(const char *path, int timeout_ms, hvsock **ret)
 {
     if (!path)
         path = secure_getenv("HVSOCK_SOCKET");
@@ -51,14 +89,14 @@ int hvsock_open(const char *path, hvsock **ret)
     _cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    int r = connect_socket(fd, path);
+    int r = connect_socket(fd, path, timeout_ms);
     if (r < 0)
         return r;
 
     _cleanup_(hvsock_closep) hvsock *client = calloc(1, sizeof(*client));
     if (!client)
         return -ENOMEM;
-    client->timeout_ms = -1;
+    hvsock_set_timeout(client, timeout_ms);
     r = wire_new_consume(TAKE_FD(fd), WIRE_MESSAGE_ADMINISTRATOR_MAX_BYTES, &client->wire);
     if (r < 0)
         return r;

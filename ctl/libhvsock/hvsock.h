@@ -19,9 +19,13 @@ typedef struct hvsock hvsock;
 #define HVSOCK_SOCKET_DEFAULT "/run/hvsockd/io.hvsock.Registry"
 #define HVSOCK_REFUSED 1
 
-/* Connects to the daemon's socket, waiting where it is not yet ready to accept. path NULL: $HVSOCK_SOCKET, else HVSOCK_SOCKET_DEFAULT. *ret is owned by the caller, for
- * hvsock_close. -ENOENT, -ECONNREFUSED: no daemon there; -errno of connect(2). */
+/* Connects to the daemon's socket, waiting where it is not yet ready to accept. path NULL: $HVSOCK_SOCKET, else
+ * HVSOCK_SOCKET_DEFAULT. *ret is owned by the caller, for hvsock_close. -ENOENT, -ECONNREFUSED: no daemon there; -errno of
+ * connect(2). */
 int hvsock_open(const char *path, hvsock **ret);
+/* The same, waiting no longer than that, in milliseconds (-ETIMEDOUT; -1: for ever), which is then the client's timeout, too, see
+ * hvsock_set_timeout. unix(7), SO_SNDTIMEO. */
+int hvsock_open_within(const char *path, int timeout_ms, hvsock **ret);
 /* Takes NULL. Returns NULL. */
 hvsock *hvsock_close(hvsock *client);
 /* The socket, for poll(2). */

@@ -21,13 +21,6 @@ typedef struct Dial {
     Failure *failure;
 } Dial;
 
-static uint64_t left_ms(const Dial *dial)
-{
-    uint64_t now_ms = clock_ms();
-
-    return now_ms >= dial->deadline_ms ? 0 : dial->deadline_ms - now_ms;
-}
-
 static bool is_unix(const Address *address)
 {
     return address->transport != &transport_vsock;
@@ -75,20 +68,24 @@ static int dial_failed(Dial *dial, int error)
 
 /* ---- sockets ---- */
 
-static int connect_in_time(int fd, const struct sockaddr *address, socklen_t size, uint64_t wait_ms)
+static int connect_in_time(const Dial *dial, int fd, const struct sockaddr *address, socklen_t size)
 {
-    struct timeval wait = {.tv_sec = (time_t)(wait_ms / 1000), .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)};
+    int wait_ms;
 
-    if (wait_ms == 0)
-        return -ETIMEDOUT;
-    /* How long to wait for a place in the backlog, and for a machine. */
-    if (address->sa_family == AF_VSOCK)
-        setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &wait, sizeof(wait));
-    else
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
-    if (connect(fd, address, size) < 0)
-        return errno == EAGAIN ? -ETIMEDOUT : -errno;
-    return 0;
+    while ((wait_ms = clock_left_ms(dial->deadline_ms)) > 0) {
+        struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+        /* How long to wait for a place in the backlog, and for a machine. */
+        if (address->sa_family == AF_VSOCK)
+            setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &wait, sizeof(wait));
+        else
+            setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+        if (connect(fd, address, size) == 0)
+            return 0;
+        /* Stopped and continued: signal(7). */
+        if (errno != EINTR)
+            return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    }
+    return -ETIMEDOUT;
 }
 
 static int connect_vsock(const Dial *dial, int *ret_fd)
@@ -99,7 +96,7 @@ static int connect_vsock(const Dial *dial, int *ret_fd)
 
     if (fd < 0)
         return fd;
-    int r = connect_in_time(fd, (const struct sockaddr *)&name, sizeof(name), left_ms(dial));
+    int r = connect_in_time(dial, fd, (const struct sockaddr *)&name, sizeof(name));
     if (r < 0)
         return r;
     *ret_fd = TAKE_FD(fd);
@@ -116,7 +113,7 @@ static int connect_unix_type(const Dial *dial, const UnixName *name, int type, i
     /* Datagrams are answered to a name: any that is free. */
     if (type == SOCK_DGRAM && bind(fd, (const struct sockaddr *)&nameless, sizeof(sa_family_t)) < 0)
         return -errno;
-    int r = connect_in_time(fd, (const struct sockaddr *)&name->address, sizeof(name->address), left_ms(dial));
+    int r = connect_in_time(dial, fd, (const struct sockaddr *)&name->address, sizeof(name->address));
     if (r < 0)
         return r;
     *ret_fd = TAKE_FD(fd);
@@ -162,7 +159,7 @@ static ssize_t receive_answer(const Dial *dial, int fd, HybridReply *reply, Hybr
     char bytes[HYBRID_REPLY_MAX_BYTES + 1];
     size_t used;
 
-    int ready = poll(&watched, 1, (int)left_ms(dial));
+    int ready = poll(&watched, 1, clock_left_ms(dial->deadline_ms));
     if (ready <= 0)
         return ready < 0 ? -errno : -ETIMEDOUT;
     ssize_t size = recv(fd, bytes, sizeof(bytes), MSG_PEEK);

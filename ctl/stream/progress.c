@@ -2,6 +2,7 @@
 /* Bytes and rates for people; lives as long as a connection. */
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +17,13 @@ uint64_t clock_ms(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int clock_left_ms(uint64_t deadline_ms)
+{
+    uint64_t now_ms = clock_ms(), left_ms = now_ms >= deadline_ms ? 0 : deadline_ms - now_ms;
+
+    return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
 }
 
 /* `512 B`, `1.5 MiB`. */

@@ -15,6 +15,8 @@ struct Progress {
 
 /* Milliseconds of CLOCK_MONOTONIC. */
 uint64_t clock_ms(void);
+/* Until then, for poll(2); 0 where that was. */
+int clock_left_ms(uint64_t deadline_ms);
 
 void progress_begin(Progress *progress);
 /* How long until there is something to tell, for poll(2). */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/stream/progress.h"
 #include "ctl/stream/target.h"
 #include "schema/base/text.h"
 #include "schema/model/service.h"
@@ -215,12 +216,20 @@ static int find_machine_on_object(const char *json, size_t size_bytes, void *use
     return *machine ? 0 : -EBADMSG;
 }
 
-static int ask(Registry *registry, const Wanted *wanted, Found *found, Failure *failure)
+/* What is left of the time is one answer's. */
+static void set_time_left(Registry *registry, uint64_t deadline_ms)
+{
+    if (registry->ops->set_timeout)
+        registry->ops->set_timeout(registry, clock_left_ms(deadline_ms));
+}
+
+static int ask(Registry *registry, const Wanted *wanted, uint64_t deadline_ms, Found *found, Failure *failure)
 {
     int r = 0;
 
     if (wanted->service) {
         _cleanup_(freep) char *reply = NULL;
+        set_time_left(registry, deadline_ms);
         r = registry->ops->describe(registry, wanted->service, &reply);
         found->service = r == 0 ? json_loads(reply, 0, NULL) : NULL;
         if (r == 0 && !found->service)
@@ -232,6 +241,7 @@ static int ask(Registry *registry, const Wanted *wanted, Found *found, Failure *
         }
     }
     if (r == 0 && wanted->machine) {
+        set_time_left(registry, deadline_ms);
         r = registry->ops->find_machine(registry, wanted->machine, find_machine_on_object, &found->machine);
         if ((r == 0 && !found->machine) || (r == REGISTRY_REFUSED && text_equal(registry->refusal, "NoSuchMachine"))) {
             failure_set(failure, wanted->operand, "hvsockctl machine list shows those that are known", "there is no machine %s", wanted->machine);
@@ -287,7 +297,7 @@ static int target_make(const Wanted *wanted, const Found *found, Failure *failur
     return 0;
 }
 
-static int target_ask(Ctl *ctl, const Wanted *wanted, int timeout_ms, Failure *failure, Target *ret)
+static int target_ask(Ctl *ctl, const Wanted *wanted, uint64_t deadline_ms, Failure *failure, Target *ret)
 {
     _cleanup_(found_release) Found found = {0};
     Registry *registry;
@@ -297,19 +307,17 @@ static int target_ask(Ctl *ctl, const Wanted *wanted, int timeout_ms, Failure *f
         /* The answer of another try is not in this one's way. */
         registry_close(ctl->registry);
         ctl->registry = NULL;
-        r = ctl_open_quietly(ctl, &registry);
+        r = ctl_open_within(ctl, clock_left_ms(deadline_ms), &registry);
         if (r != 0) {
             failure->answer = r;
             return r == -ENOMEM ? r : TARGET_UNKNOWN;
         }
-        if (registry->ops->set_timeout)
-            registry->ops->set_timeout(registry, timeout_ms);
-        r = ask(registry, wanted, &found, failure);
+        r = ask(registry, wanted, deadline_ms, &found, failure);
     }
     return r == 0 ? target_make(wanted, &found, failure, ret) : r;
 }
 
-int target_find(Ctl *ctl, const Wanted *wanted, int timeout_ms, Failure *failure, Target *ret)
+int target_find(Ctl *ctl, const Wanted *wanted, uint64_t deadline_ms, Failure *failure, Target *ret)
 {
     Target target = {.type = wanted->type, .hyperkit_cid = HYPERKIT_CID_DEFAULT};
     _cleanup_(freep) char *uri = NULL;
@@ -321,7 +329,7 @@ int target_find(Ctl *ctl, const Wanted *wanted, int timeout_ms, Failure *failure
         r = address_copy(&wanted->address, &target.address);
         snprintf(target.text, sizeof(target.text), "%s", wanted->operand);
     } else {
-        r = target_ask(ctl, wanted, timeout_ms, failure, &target);
+        r = target_ask(ctl, wanted, deadline_ms, failure, &target);
         if (r == 0)
             r = address_to_text(&target.address, &uri);
         /* vsock://42:22 says all; a path is longer, and has the number at its end. */

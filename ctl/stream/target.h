@@ -37,6 +37,6 @@ static inline bool wanted_asks(const Wanted *wanted)
 {
     return wanted->service || wanted->machine;
 }
-/* Asks it anew each time, within timeout_ms. 0; TARGET_UNKNOWN with *failure; -errno. */
+/* Asks it anew each time, until then (clock_ms). 0; TARGET_UNKNOWN with *failure; -errno. */
 enum { TARGET_UNKNOWN = 1 };
-int target_find(Ctl *ctl, const Wanted *wanted, int timeout_ms, Failure *failure, Target *ret);
+int target_find(Ctl *ctl, const Wanted *wanted, uint64_t deadline_ms, Failure *failure, Target *ret);

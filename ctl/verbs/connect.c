@@ -19,10 +19,10 @@
 /* 0; DIAL_FAILED or TARGET_UNKNOWN with *failure; -errno. */
 static int connect_try(Ctl *ctl, const Wanted *wanted, const Patience *patience, Failure *failure, Target *target, int *ret_fd)
 {
-    uint64_t timeout_ms = patience->timeout_ms > 0 ? patience->timeout_ms : TIMEOUT_MS, deadline_ms = clock_ms() + timeout_ms;
+    uint64_t deadline_ms = clock_ms() + (patience->timeout_ms > 0 ? patience->timeout_ms : TIMEOUT_MS);
 
     target_release(target);
-    int r = target_find(ctl, wanted, (int)timeout_ms, failure, target);
+    int r = target_find(ctl, wanted, deadline_ms, failure, target);
     return r == 0 ? dial(target, deadline_ms, failure, ret_fd) : r;
 }
 

@@ -15,6 +15,8 @@
 #include "schema/base/user.h"
 #include "schema/model/address.h"
 
+#define ANSWER_TIMEOUT_MS 5000 /* longer than hvsockd is busy with anything */
+
 int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *why_format, ...)
 {
     Buffer why = {0};
@@ -281,22 +283,20 @@ static int doctor_tell_no_daemon(Doctor *doctor, int answer)
 
     if (ours)
         where = "/run/hvsockd/io.hvsock.Registry";
-    const char *mend = ours ? "systemctl start hvsockd" : NULL;
+    const char *mend = !ours ? NULL : answer == -ETIMEDOUT ? "systemctl restart hvsockd" : "systemctl start hvsockd";
     if (answer == REGISTRY_ABSENT && access(where, F_OK) == 0)
         return doctor_find(doctor, where, mend,
                            "hvsockd is not running: the socket is there, and nobody listens on it");
     if (answer == REGISTRY_ABSENT)
         return doctor_find(doctor, where, mend, "hvsockd is not running: there is no such socket");
+    if (answer == -ETIMEDOUT)
+        return doctor_find(doctor, where, mend, "hvsockd does not answer: it is stopped, or hangs");
     return doctor_find(doctor, where, NULL, "hvsockd is not to be reached: %s", strerror(-answer));
 }
 
-static int doctor_look(Doctor *doctor, Registry *registry)
+static int doctor_look(Doctor *doctor, Registry *registry, const char *status)
 {
-    _cleanup_(freep) char *status = NULL;
-
-    int r = registry->ops->status(registry, &status);
-    if (r == 0)
-        r = doctor_look_at_status(doctor, status);
+    int r = doctor_look_at_status(doctor, status);
     if (r == 0)
         r = registry->ops->list(registry, doctor_on_service, doctor);
     if (r == 0)
@@ -316,12 +316,18 @@ static int doctor_look(Doctor *doctor, Registry *registry)
 static int doctor_run(Ctl *ctl)
 {
     Doctor doctor = {.ctl = ctl, .paths = json_object(), .draining = json_object(), .ports = json_object()};
+    _cleanup_(freep) char *status = NULL;
     Registry *registry;
 
     int r = output_open(&ctl->output, OUTPUT_JSON, NULL, NULL, NULL, &doctor.findings);
-    int answer = r < 0 ? r : ctl_open_quietly(ctl, &registry);
+    int answer = r < 0 ? r : ctl_open_within(ctl, ANSWER_TIMEOUT_MS, &registry);
+    if (answer == 0) {
+        answer = registry->ops->status(registry, &status);
+        /* What else it has to say is told as elsewhere. */
+        r = answer == -ETIMEDOUT ? 0 : answer;
+    }
     if (r == 0)
-        r = answer == 0 ? doctor_look(&doctor, registry) : doctor_tell_no_daemon(&doctor, answer);
+        r = answer == 0 ? doctor_look(&doctor, registry, status) : doctor_tell_no_daemon(&doctor, answer);
     json_decref(doctor.paths);
     json_decref(doctor.draining);
     json_decref(doctor.served);

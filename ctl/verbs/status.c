@@ -7,6 +7,8 @@
 
 #include "ctl/ctl.h"
 
+#define TIMEOUT_MS 30000
+
 static const struct {
     const char *member, *label;
 } status_lines[] = {
@@ -60,9 +62,9 @@ static int status_run(Ctl *ctl)
     _cleanup_(freep) char *reply = NULL;
     Registry *registry;
 
-    int r = ctl_open(ctl, &registry);
+    int r = ctl_open_within(ctl, TIMEOUT_MS, &registry);
     if (r != 0)
-        return r;
+        return ctl_refused(ctl, r, NULL);
     r = registry->ops->status(registry, &reply);
     if (r != 0)
         return ctl_refused(ctl, r, "status");

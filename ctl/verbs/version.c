@@ -5,6 +5,8 @@
 
 #include "ctl/ctl.h"
 
+#define TIMEOUT_MS 5000
+
 static int version_run(Ctl *ctl)
 {
     _cleanup_(freep) char *status = NULL;
@@ -12,8 +14,8 @@ static int version_run(Ctl *ctl)
     const char *daemon = NULL;
     size_t size = 0;
 
-    /* Without a daemon there is still a version to tell. */
-    if (ctl_open_quietly(ctl, &registry) == 0 && registry->ops->status(registry, &status) == 0)
+    /* Without a daemon, or with one that hangs, there is still a version to tell. */
+    if (ctl_open_within(ctl, TIMEOUT_MS, &registry) == 0 && registry->ops->status(registry, &status) == 0)
         ctl_reply_member(status, "version", &daemon, &size);
     if (ctl->output.json) {
         Buffer text = {0};

@@ -22,7 +22,7 @@ static void windows_close(Registry *registry)
     free(windows);
 }
 
-static int windows_open(const char *where, Registry **ret)
+static int windows_open(const char *where, int timeout_ms, Registry **ret)
 {
     Registry *registry = calloc(1, sizeof(WindowsRegistry));
 

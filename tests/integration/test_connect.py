@@ -378,20 +378,38 @@ class Connect(Peers):
         self.assertLess(time.monotonic() - began, 5)
 
     def test_full_backlog(self):
-        path = self.path("full")
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
-            listener.listen(0)
-            waiting = []
-            for _ in range(8):
-                client = socket.socket(socket.AF_UNIX)
-                client.setblocking(False)
-                waiting.append(client)
-                if client.connect_ex(path) == errno.EAGAIN:
-                    break
-            self.fails("cannot connect: Connection timed out; --timeout waits longer", "connect", f"unix://{path}", "--timeout", "1")
-            for client in waiting:
-                client.close()
+        path = self.full("full")
+        self.fails("cannot connect: Connection timed out; --timeout waits longer", "connect", f"unix://{path}", "--timeout", "1")
+
+    def test_daemon_with_a_full_backlog(self):
+        """The time is that of asking hvsockd, too, also where that does not even accept."""
+        self.fails("hvsockd does not answer; hvsockctl doctor", "--socket", self.full("api"), "connect", "ssh@web1", "--timeout", "1", expect=4)
+
+    def test_stopped_meanwhile(self):
+        """Somebody who presses control and Z while it waits, and lets it go on."""
+        process = self.start("connect", f"unix://{self.full('full')}", "--timeout", "2")
+        wait_for(lambda: self.status(process) == "S")
+        process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: self.status(process) == "T")
+        process.send_signal(signal.SIGCONT)
+        self.assertEqual(process.wait(20), 1)
+        self.assertIn(b"Connection timed out", process.stderr.read())
+
+    def status(self, process):
+        with open(f"/proc/{process.pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+
+    def full(self, name):
+        """A listener that takes nobody any more."""
+        path = self.path(name)
+        listener = self.things.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(path)
+        listener.listen(0)
+        while True:
+            client = self.things.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            if client.connect_ex(path) == errno.EAGAIN:
+                return path
 
     def test_peer_reads_not_all(self):
         def handle(connection):

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -241,6 +242,26 @@ class Doctor(Case):
         self.things.callback(end)
 
     # ---- what did not load ----
+
+    def test_daemon_that_hangs(self):
+        """It is told, and nothing that only looks waits for it without end."""
+        looks = {}
+        os.kill(self.d.pid, signal.SIGSTOP)
+        try:
+            for verb in (["doctor", "--json"], ["doctor"], ["version"], ["check"]):
+                looks[" ".join(verb)] = self.process(
+                    self.d.ctl_command(*verb), env=self.d.ctl_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                )
+            said = {name: (*process.communicate(timeout=60), process.returncode) for name, process in looks.items()}
+        finally:
+            os.kill(self.d.pid, signal.SIGCONT)
+        where, why = self.d.ctl_environment()["HVSOCK_SOCKET"], "hvsockd does not answer: it is stopped, or hangs"
+        output, errors, status = said["doctor --json"]
+        self.assertEqual((json.loads(output), errors, status), ([{"what": where, "why": why}], "", 4))
+        self.assertEqual(said["doctor"], (f"{where}: {why}\n", "", 4))
+        self.assertEqual(said["version"][1:], ("", 0))
+        self.assertRegex(said["version"][0], r"\Ahvsockctl \S+\n\Z")
+        self.assertIn("hvsockctl: check: hvsockd does not answer; the system's folders are read in place", said["check"][1])
 
     def test_files(self):
         path = self.d.file("bad", "services: [{name: a, prot: 1}]\n")

@@ -313,6 +313,38 @@ static void test_open(void **state)
     assert_null(hvsock_close(NULL));
 }
 
+/* Who is there and does not accept is waited for, and no longer than is wanted; and so is what he answers. */
+static void test_open_within(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    hvsock *client = NULL, *waiting = NULL;
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/test-libhvsock-within-%d", getpid());
+    assert_int_equal(hvsock_open_within(address.sun_path, 20000, &client), -ENOENT);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    assert_int_equal(hvsock_open_within(address.sun_path, 20000, &waiting), 0);
+    /* Its time is for connecting: what is asked afterwards may take as long again, and the socket is as it was. */
+    struct timeval patience = {.tv_sec = 1};
+    socklen_t size = sizeof(patience);
+    assert_int_equal(getsockopt(hvsock_fd(waiting), SOL_SOCKET, SO_SNDTIMEO, &patience, &size), 0);
+    assert_int_equal(patience.tv_sec + patience.tv_usec, 0);
+    /* The backlog is full. */
+    for (int timeout_ms = 0; timeout_ms < 60; timeout_ms += 50)
+        assert_int_equal(hvsock_open_within(address.sun_path, timeout_ms, &client), -ETIMEDOUT);
+    assert_null(client);
+    hvsock_set_timeout(waiting, 50);
+    assert_int_equal(hvsock_call(waiting, "List", NULL, NULL), -ETIMEDOUT);
+    hvsock_close(waiting);
+    close(accept(listener, NULL, NULL));
+    assert_int_equal(hvsock_open_within(address.sun_path, 50, &client), 0);
+    assert_int_equal(hvsock_call(client, "List", NULL, NULL), -ETIMEDOUT);
+    hvsock_close(client);
+    close(listener);
+    unlink(address.sun_path);
+}
+
 /* A call larger than the socket's buffers, to a daemon that reads it all, and to one that hangs up after the first bytes. */
 static void test_large_call(void **state)
 {
@@ -374,6 +406,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_acquire, setup, teardown),
         cmocka_unit_test_setup_teardown(test_register, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_open_within, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_call, setup, teardown),
         cmocka_unit_test_setup_teardown(test_guid, setup, teardown),
     };
