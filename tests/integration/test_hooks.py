@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 
 from hv.case import BUILD, Case, wait_for
+from hv.varlink import Varlink
 
 HERE = pathlib.Path(__file__).resolve().parent
 HOOKS = HERE.parents[1] / "packaging/hooks"
@@ -76,6 +77,8 @@ class Libvirt(Hook):
         qemu = self.process(["sleep", "1000"])
         (self.d.folder / "web1.pid").write_text(f"{qemu.pid}\n")
         self.hook("start begin", FIXED.format(4711), label=LABEL)
+        # Whatever that pid file is of, it is of no QEMU of this start.
+        self.assertEqual(self.machines()["web1"]["ephemeralProcessId"], os.getpid())
         self.hook("started begin", FIXED.format(4711), label=LABEL)
         machine = self.machines()["web1"]
         self.assertEqual((machine["context"]["user"], machine["context"]["group"]), ("64055", "108"))
@@ -92,8 +95,11 @@ class Libvirt(Hook):
         self.hook("start begin", GIVEN.format(4712))
         self.assertEqual(self.machines()["web1"]["context"]["cid"], 4712)
         self.hook("started begin", GIVEN.format(4712))
-        self.hook("release end", AUTO)
         self.hook("release end", GIVEN.format(4712))
+        self.assertEqual(self.machines(), {})
+        # What libvirt has let go of the CID of is removed as well.
+        self.hook("start begin", GIVEN.format(4713))
+        self.hook("release end", AUTO)
         self.assertEqual(self.machines(), {})
 
     def test_ends_with_qemu(self):
@@ -131,6 +137,23 @@ class Libvirt(Hook):
         self.hook("start begin", FIXED.format("many"), expect=1)
         self.hook("start begin", xml="<domain>", expect=1)
         self.assertEqual(list(self.machines()), ["other"])
+
+    def test_refused_leaves_anothers_machine(self):
+        """libvirt calls `release` of what did not start, too."""
+        if os.geteuid() != 0:
+            self.skipTest("becomes another user: needs root")
+        self.d.settings("administrators: {users: ['64000']}\n")
+        self.c.call("Reload")
+        self.d.folder.chmod(0o755)
+
+        def add():
+            with Varlink(self.d.socket) as client:
+                return client.call("AddMachine", machine={"name": "web1", "cid": 4711})
+
+        self.as_user(64000, add)
+        self.assertIn("name web1 is held by web1 (user:64000", self.hook("prepare begin", FIXED.format(4712), expect=1))
+        self.hook("release end", FIXED.format(4712))
+        self.assertEqual(list(self.machines()), ["web1"])
 
     def test_without_daemon(self):
         self.environment["HVSOCK_SOCKET"] = str(self.d.folder / "nowhere")
