@@ -74,6 +74,10 @@ static void write_conflict(const json_t *parameters, Buffer *text)
         {"name", "choose another name, or unregister that one first"},
         {"port", "choose another port, or --port auto"},
         {"guid", "choose another GUID"},
+        {"cid", "choose another CID, or remove that machine first"},
+        {"hybrid", "choose another path, or remove that machine first"},
+        {"hyperkit", "choose another folder, or remove that machine first"},
+        {"vmId", "choose another VM id, or remove that machine first"},
     };
     const char *field = json_string_value(json_object_get(parameters, "field"));
     const char *hint = "choose another address";

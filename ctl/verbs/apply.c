@@ -52,7 +52,10 @@ static bool apply_add_conflict(const Applied *applied, const json_t *conflict, P
     size_t first = problems->count;
 
     if (place) {
-        problems_add(problems, rest, "choose another, or disable one of the two", "%s is held by %s (%s, since %s)", value, holder,
+        /* A name is held by what is disabled, too, and no machine is ever. */
+        bool disabling = !text_starts_with(field, "machines[") && strcmp(rest, "name") != 0;
+        problems_add(problems, rest, disabling ? "choose another, or disable one of the two" : "choose another, or remove one of the two",
+                     "%s is held by %s (%s, since %s)", value, holder,
                      origin, since);
         load_locate(place->file, place->record, problems, first);
     }

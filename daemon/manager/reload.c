@@ -297,7 +297,9 @@ static int reload_check(Reload *reload)
             continue;
         }
         reload_problem(reload, conflict->change->file, conflict->change->record, conflict->field,
-                       "choose another, or disable one of the two", "%s is held by %s already (%s, since %s)",
+                       conflict->change->object == STORED_SERVICE ? "choose another, or disable one of the two"
+                                                                  : "choose another, or remove one of the two",
+                       "%s is held by %s already (%s, since %s)",
                        conflict->value, conflict->holder, conflict->origin, time_format(conflict->since_us, since));
     }
     return 0;

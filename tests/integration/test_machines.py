@@ -6,6 +6,7 @@ import os
 import socket
 
 from hv.case import GUEST, Case, vsock_connect, wait_for
+from hv.varlink import Varlink
 from test_listeners import connect
 
 
@@ -52,6 +53,28 @@ class Machines(Case):
         self.c.call("RemoveMachine", name="web1")
         with self.refuses("NoSuchMachine", name="web1"):
             self.c.call("RemoveMachine", name="web1")
+
+    def test_anothers_name(self):
+        """A machine is replaced by its owner alone; who else may change machines can remove it."""
+        other = 64000
+        self.d.settings(f"administrators: {{users: ['{other}']}}\n")
+        self.c.call("Reload")
+        self.d.folder.chmod(0o755)
+
+        def add(**fields):
+            with Varlink(self.d.socket) as client:
+                return client.call("AddMachine", machine={"name": "web1", **fields})["machine"]
+
+        self.assertEqual(self.as_user(other, lambda: add(cid=4711))["origin"], f"user:{other}")
+        with self.refuses("Conflict", field="name", value="web1", holder="web1", origin=f"user:{other}"):
+            self.machine("web1", cid=4712)
+        done = self.d.ctl("machine", "run", "web1", "--cid", 4711, "--", "true", expect=3)
+        self.assertIn(f"name web1 is held by web1 (user:{other}", done.stderr)
+        self.assertEqual(self.as_user(other, lambda: add(cid=4713))["context"]["cid"], 4713)
+        self.c.call("RemoveMachine", name="web1")
+        self.machine("web1", cid=4712)
+        with self.refuses("Conflict", holder="web1"):
+            self.as_user(other, lambda: add(cid=4713))
 
     def test_machine_name(self):
         """machine:NAME: that machine's own transport; one that is not there is refused, or waits."""

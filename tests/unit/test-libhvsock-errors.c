@@ -16,6 +16,8 @@ static const struct {
      "--port auto"},
     {"Conflict", "{\"field\":\"name\",\"value\":\"a\",\"holder\":\"a\",\"origin\":\"user:1000\",\"since\":\"S\"}",
      "name a is held by a (user:1000, since S); choose another name, or unregister that one first"},
+    {"Conflict", "{\"field\":\"cid\",\"value\":\"42\",\"holder\":\"web1\",\"origin\":\"user:0\",\"since\":\"S\"}",
+     "cid 42 is held by web1 (user:0, since S); choose another CID, or remove that machine first"},
     {"Conflict", "{\"field\":\"listen[0]\",\"value\":\"unix:///a\",\"holder\":\"b\",\"origin\":\"user:0\",\"since\":\"\"}",
      "listen[0] unix:///a is held by b (user:0); choose another address"},
     {"Conflict", "{\"field\":\"name\",\"value\":\"a\",\"holder\":\"a\",\"origin\":\"user:0\",\"since\":\"S\",\"others\":[{\"field\":\"x\"},{}]}",
