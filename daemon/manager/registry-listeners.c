@@ -58,18 +58,23 @@ static char *copy_or_null(const char *text, bool *failed)
     return copy;
 }
 
-Listener *registry_add_listener(Registry *registry, Service *service, const PlanListener *wanted)
+/* uri, key and machine are its own already. */
+static Listener *add_listener(Registry *registry, Service *service, const PlanListener *wanted, char *uri, char *key, char *machine)
 {
     Listener *listener = calloc(1, sizeof(*listener));
-    bool failed = false;
+    bool failed = !uri || !key;
 
-    if (!listener)
+    if (!listener) {
+        free(uri);
+        free(key);
+        free(machine);
         return NULL;
+    }
     *listener = (Listener){
         .service = service,
-        .uri = copy_or_null(wanted->uri, &failed),
-        .key = copy_or_null(wanted->key, &failed),
-        .machine = copy_or_null(wanted->machine, &failed),
+        .uri = uri,
+        .key = key,
+        .machine = machine,
         .user = copy_or_null(wanted->user, &failed),
         .group = copy_or_null(wanted->group, &failed),
         .mode = copy_or_null(wanted->mode, &failed),
@@ -85,6 +90,29 @@ Listener *registry_add_listener(Registry *registry, Service *service, const Plan
     }
     registry_take_listener(registry, service, listener);
     return listener;
+}
+
+Listener *registry_add_listener(Registry *registry, Service *service, const PlanListener *wanted)
+{
+    bool failed = false;
+    char *machine = copy_or_null(wanted->machine, &failed);
+
+    return failed ? NULL : add_listener(registry, service, wanted, strdup(wanted->uri), strdup(wanted->key), machine);
+}
+
+static char *take_text(const char **text)
+{
+    char *taken = (char *)(uintptr_t)*text;
+
+    *text = NULL;
+    return taken;
+}
+
+Listener *registry_add_listener_consume(Registry *registry, Service *service, PlanListener *wanted)
+{
+    char *uri = take_text(&wanted->uri), *key = take_text(&wanted->key), *machine = take_text(&wanted->machine);
+
+    return add_listener(registry, service, wanted, uri, key, machine);
 }
 
 void registry_take_listener(Registry *registry, Service *service, Listener *listener)

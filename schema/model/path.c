@@ -109,11 +109,10 @@ bool path_from_uri(const char *text, size_t size_bytes, char **ret_path, const c
     return true;
 }
 
-void path_to_uri(const char *path, const char *also, Buffer *text)
+void path_to_uri(const char *path, char also, Buffer *text)
 {
-    char escaped[8];
+    const char escaped[] = {'%', also, '\0'};
 
-    snprintf(escaped, sizeof(escaped), "%%%s", also);
     while (*path) {
         size_t plain = strcspn(path, escaped);
         buffer_append(text, path, plain);

@@ -21,5 +21,5 @@ void path_normalize(char *path);
 /* A path as it stands in a URI: %XX is a byte. The result is normalized and good by path_check. false: *ret_reason and
  * *ret_hint say why; both NULL: out of memory. */
 bool path_from_uri(const char *text, size_t size_bytes, char **ret_path, const char **ret_reason, const char **ret_hint);
-/* The reverse: % and the characters of `also` become %XX. */
-void path_to_uri(const char *path, const char *also, Buffer *text);
+/* The reverse: % and `also` become %XX; also may be 0. */
+void path_to_uri(const char *path, char also, Buffer *text);

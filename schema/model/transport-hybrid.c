@@ -45,7 +45,7 @@ static void hybrid_format(const Address *address, Buffer *text)
 {
     char guid[GUID_TEXT_SIZE_BYTES];
 
-    path_to_uri(address->path, ":", text);
+    path_to_uri(address->path, ':', text);
     if (address->has_port) {
         buffer_append_char(text, ':');
         buffer_append_number(text, address->port);

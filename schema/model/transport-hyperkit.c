@@ -36,7 +36,7 @@ static void hyperkit_format(const Address *address, Buffer *text)
     }
     if (address->path[0] != '/')
         buffer_append(text, "/./", 3);
-    path_to_uri(address->path, "", text);
+    path_to_uri(address->path, '\0', text);
 }
 
 static int hyperkit_listen_path(const Address *address, char **ret_path)

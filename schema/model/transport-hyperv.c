@@ -58,7 +58,7 @@ static void hyperv_format(const Address *address, Buffer *text)
     char guid[GUID_TEXT_SIZE_BYTES];
 
     if (address->machine)
-        path_to_uri(address->machine, "/", text);
+        path_to_uri(address->machine, '/', text);
     else if (!guid_is_zero(&address->vm_id))
         buffer_append_text(text, guid_format(&address->vm_id, guid));
     buffer_append_char(text, '/');

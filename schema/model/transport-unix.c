@@ -18,7 +18,7 @@ static bool unix_parse(const char *rest, Address *address, const char **ret_reas
 
 static void unix_format(const Address *address, Buffer *text)
 {
-    path_to_uri(address->path, "", text);
+    path_to_uri(address->path, '\0', text);
 }
 
 static int unix_listen_path(const Address *address, char **ret_path)
