@@ -29,12 +29,20 @@ static void refusal_tell_messages(const char *parameters, const char *what)
     json_decref(object);
 }
 
+/* The sentence may begin with what it is about; who reads it needs that once. */
+static bool begins_with(const char *text, const char *what)
+{
+    size_t length = what ? strlen(what) : 0;
+
+    return length > 0 && strncmp(text, what, length) == 0 && text[length] == ':';
+}
+
 static int refusal_tell(const Registry *registry, const char *what)
 {
     if (text_equal(registry->refusal, "InvalidConfiguration"))
         refusal_tell_messages(registry->refusal_parameters, what);
     else
-        ctl_tell(what, NULL, "%s", registry->refusal_text);
+        ctl_tell(begins_with(registry->refusal_text, what) ? NULL : what, NULL, "%s", registry->refusal_text);
     for (size_t i = 0; i < ELEMENTS_OF(refusals); i++)
         if (text_equal(registry->refusal, refusals[i].error))
             return (int)refusals[i].status;

@@ -171,6 +171,9 @@ class Rights(Case):
         with self.refuses("Conflict"):
             self.call(OTHER, "Register", service={"name": "p-third", "port": FIRST + 2})
         self.denied(OTHER, "Apply", "machines are", services=[], machines=[{"name": "web1", "cid": 4711}])
+        # hvsockctl names it once.
+        told = self.as_user(OTHER, lambda: self.d.ctl("unregister", "p-third", expect=3).stderr)
+        self.assertRegex(told, "^hvsockctl: p-third: not allowed: .*another's")
         for method, fields in (("Reload", {}), ("RemoveMachine", {"name": "web1"})):
             error = self.as_user(OTHER, lambda: self.refusal(method, fields))
             self.assertIn(error, ("NotAllowed", "NoSuchMachine"))
