@@ -70,6 +70,7 @@ void hold_free(Hold *hold)
     fd_close(hold->passed_fd);
     fd_close(hold->fd);
     fd_close(hold->bell_fd);
+    begun_release(hold);
     buffer_release(&hold->gathered);
     buffer_release(&hold->frame);
     free(hold->data);
@@ -102,6 +103,7 @@ void hold_drop(Hold *hold)
     hold->source = sd_event_source_disable_unref(hold->source);
     hold->fd = fd_close(hold->fd);
     hold->pid = 0;
+    begun_end(hold);
     buffer_clear(&hold->gathered);
     hold->gathered_fd_count = 0;
     hold->expected = false;
@@ -156,6 +158,8 @@ static int send_quietly(Hold *hold, const Buffer *frame, const int *fds, size_t 
         if (poll(&room, 1, r == -EAGAIN ? (int)((until_us - now_us) / 1000) + 1 : 1) < 0 && errno != EINTR)
             return -errno;
     }
+    if (r == 0)
+        hold->sent++;
     return r;
 }
 
@@ -479,7 +483,7 @@ int hold_call(Hold *hold, KeeperType type, const Buffer *fields, const int *fds,
 /* ---- programs ---- */
 
 int hold_start(Hold *hold, const char *key, size_t key_size_bytes, const Buffer *value, const Buffer *program, const int *fds,
-               size_t fd_count)
+               size_t fd_count, uint64_t *ret_frame)
 {
     if (!hold_is_there(hold))
         return -ENOTCONN;
@@ -495,6 +499,7 @@ int hold_start(Hold *hold, const char *key, size_t key_size_bytes, const Buffer 
         hold_drop(hold);
         r = -ENOTCONN;
     }
+    *ret_frame = hold->sent;
     return r;
 }
 

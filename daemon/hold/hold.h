@@ -74,9 +74,11 @@ void hold_flush(Hold *hold);
 void hold_flush_wait(Hold *hold);
 
 /* program: the fields of KEEPER_TAG_PROGRAM; value: as above. on_started answers, later. -ENOTCONN: there is no keeper;
- * -E2BIG: more than a frame takes. */
+ * -E2BIG: more than a frame takes. *ret_frame: for hold_has_begun. */
 int hold_start(Hold *hold, const char *key, size_t key_size_bytes, const Buffer *value, const Buffer *program, const int *fds,
-               size_t fd_count);
+               size_t fd_count, uint64_t *ret_frame);
+/* In on_lost: false where the keeper had not come to that frame when it ended. */
+bool hold_has_begun(const Hold *hold, uint64_t frame);
 int hold_stop(Hold *hold, const char *key, size_t key_size_bytes);
 int hold_signal(Hold *hold, const char *key, size_t key_size_bytes, int signal);
 

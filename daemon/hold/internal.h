@@ -6,7 +6,14 @@
 
 #include "daemon/hold/hold.h"
 
+typedef struct HoldBegun HoldBegun;
 typedef struct HoldFrame HoldFrame;
+
+/* How many frames of a connection the keeper has begun with, after HELLO. */
+struct HoldBegun {
+    uint64_t *count; /* shared with it; NULL: not known */
+    uint64_t sent_before; /* frames, on other connections and as HELLO */
+};
 
 /* A frame that came while an answer was waited for. */
 struct HoldFrame {
@@ -33,6 +40,8 @@ struct Hold {
     uid_t uid;
     char instance[16];
     bool has_instance;
+    HoldBegun begun, begun_before; /* of this connection, and of one that was lost */
+    uint64_t sent; /* frames, on all connections */
     bool is_other; /* than the one before, said the last HELLO */
 
     sd_event_source *timer; /* looks for another */
@@ -65,6 +74,15 @@ void hold_tell_later(Hold *hold, size_t size_bytes, FdList *fds);
 uint64_t hold_now_us(void);
 /* What comes by itself is told by the loop from now on. */
 int hold_watch(Hold *hold);
+
+/* begun.c */
+/* For a connection that begins: the memory that its HELLO passes, which is the caller's to close; -errno. */
+int begun_new(Hold *hold);
+/* The connection has ended, but perhaps not the keeper. */
+void begun_end(Hold *hold);
+/* That keeper may live; or everybody knows. */
+void begun_forget_before(Hold *hold);
+void begun_release(Hold *hold);
 
 /* open.c */
 /* Starts what was put off, if anything was. -errno: it cannot be. */

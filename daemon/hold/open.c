@@ -212,9 +212,14 @@ static int hello_send(Hold *hold)
     frame_put_number(&hold->frame, KEEPER_TAG_VERSION, KEEPER_VERSION);
     frame_put_number(&hold->frame, KEEPER_TAG_PID, (uint64_t)getpid());
     frame_put_number(&hold->frame, KEEPER_TAG_BELL, 1);
+    _cleanup_(fd_closep) int begun_fd = begun_new(hold);
+    if (begun_fd >= 0)
+        frame_put_number(&hold->frame, KEEPER_TAG_BEGUN, 1);
     int r = frame_end(&hold->frame);
-
-    return r < 0 ? r : hold_send(hold, &hold->frame, &hold->bell_fd, 1);
+    if (r == 0)
+        r = hold_send(hold, &hold->frame, (const int[]){hold->bell_fd, begun_fd}, begun_fd < 0 ? 1 : 2);
+    hold->begun.sent_before = hold->sent;
+    return r;
 }
 
 void hold_read_hello(Hold *hold, const Frame *frame)
@@ -270,19 +275,19 @@ static bool is_keeper(pid_t pid)
 }
 
 /* It has our socket, and does not answer: stopped, or it hangs. What it holds can only be had anew. Another hvsockd may have
- * started it: then the socket tells who listens there. */
-static void end_hung(Hold *hold, pid_t listener)
+ * started it: then the socket tells who listens there. false: it may live. */
+static bool end_hung(Hold *hold, pid_t listener)
 {
     _cleanup_(fd_closep) int pidfd = listener > 1 ? (int)syscall(SYS_pidfd_open, listener, 0) : -1;
 
     if (!hold->program || pidfd < 0 || !is_keeper(listener)) {
         log_error("hvsock-keeper does not answer");
-        return;
+        return false;
     }
     log_error("hvsock-keeper (process %d) does not answer; it is ended, and everything is made anew", (int)listener);
     struct pollfd ended = {.fd = pidfd, .events = POLLIN};
     syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-    poll(&ended, 1, END_OF_HUNG_MS);
+    return poll(&ended, 1, END_OF_HUNG_MS) == 1;
 }
 
 /* ---- opening ---- */
@@ -320,17 +325,19 @@ static int hello_wait(Hold *hold, pid_t listener)
     }
 }
 
-static int open_there(Hold *hold, const struct sockaddr_un *address)
+/* 0; 1: it is another than before. *ret_lives: one may be there, and may do still what it was asked for. */
+static int open_there(Hold *hold, const struct sockaddr_un *address, bool *ret_lives)
 {
     pid_t listener = 0;
     int r = connect_to(hold, address, &listener);
 
+    *ret_lives = r < 0 && r != -ECONNREFUSED;
     if (r == 0)
         r = hello_send(hold);
     if (r == 0)
         r = hello_wait(hold, listener);
     if (r == -ETIMEDOUT)
-        end_hung(hold, listener);
+        *ret_lives = !end_hung(hold, listener);
     if (r < 0)
         hold->fd = fd_close(hold->fd);
     return r;
@@ -385,12 +392,15 @@ static int start_new(Hold *hold, const struct sockaddr_un *address)
 static int open_any(Hold *hold)
 {
     struct sockaddr_un address;
+    bool lives;
     _cleanup_(fd_closep) int folder_fd = open(hold->runtime_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (folder_fd < 0)
         return -errno;
     keeper_address(hold, folder_fd, &address);
-    int r = open_there(hold, &address);
+    int r = open_there(hold, &address, &lives);
+    if (lives)
+        begun_forget_before(hold);
     if (r >= 0 || r == -EPERM || !hold->program)
         return r;
     hold->has_instance = false;
@@ -428,6 +438,7 @@ static int on_timer(sd_event_source *source, uint64_t time_us, void *userdata)
         hold->lost = true;
         hold->observer.on_lost(hold->observer.userdata);
     }
+    begun_forget_before(hold);
     if (r >= 0)
         r = hold_spawn(hold) < 0 ? -ENOEXEC : r;
     int watched = r >= 0 ? hold_watch(hold) : r;

@@ -26,9 +26,14 @@ static int on_hello(const Request *request)
             peer_replace(keeper->client);
         keeper->client = request->peer;
     }
-    while (frame_next(&fields, &field))
-        if (field.tag == KEEPER_TAG_BELL && request->fds->count > 0)
-            peer_set_bell_consume(request->peer, fd_list_take(request->fds, 0));
+    size_t next_fd = 0;
+    while (frame_next(&fields, &field)) {
+        int fd = field.tag == KEEPER_TAG_BELL || field.tag == KEEPER_TAG_BEGUN ? fd_list_take(request->fds, next_fd++) : -1;
+        if (fd >= 0 && field.tag == KEEPER_TAG_BELL)
+            peer_set_bell_consume(request->peer, fd);
+        else if (fd >= 0)
+            peer_set_begun_consume(request->peer, fd);
+    }
     Buffer *out = request_begin(request, KEEPER_HELLO);
     frame_put_number(out, KEEPER_TAG_VERSION, KEEPER_VERSION);
     frame_put_number(out, KEEPER_TAG_PID, (uint64_t)getpid());

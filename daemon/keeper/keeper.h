@@ -32,6 +32,7 @@ struct Peer {
     Keeper *keeper;
     int fd;       /* -1: it is closed, and freed at the end of the turn */
     int bell_fd;  /* is written to when it wants us to read; -1: whatever it sends is read at once */
+    uint64_t *begun; /* counts its frames, where it sees it; or NULL */
     bool is_drained; /* there was nothing more to read */
     bool is_deaf; /* it reads no more; what it has sent before counts still */
     uint32_t events; /* those of epoll that are asked for */
@@ -105,6 +106,10 @@ void peer_on_event(Peer *peer, uint32_t events);
 void peer_close(Peer *peer);
 /* From now on it is read when this says so; what is there now is read first. */
 void peer_set_bell_consume(Peer *peer, int fd);
+/* Its frames are counted there from now on. */
+void peer_set_begun_consume(Peer *peer, int fd);
+/* Another program of ours goes on with it, and does not count. */
+void peer_end_begun(Peer *peer);
 /* Reads what it has sent, then closes it: another is the client now. */
 void peer_replace(Peer *peer);
 void peers_free_closed(Keeper *keeper);

@@ -6,8 +6,10 @@
  * more is read from it, and EXITED waits in its program. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "daemon/keeper/keeper.h"
@@ -61,6 +63,9 @@ void peer_close(Peer *peer)
         return;
     peer->fd = fd_close(peer->fd);
     peer->bell_fd = fd_close(peer->bell_fd);
+    if (peer->begun)
+        munmap(peer->begun, sizeof(*peer->begun));
+    peer->begun = NULL;
     forget_answers(peer);
     if (keeper->client != peer)
         return;
@@ -114,6 +119,36 @@ void peer_set_bell_consume(Peer *peer, int fd)
     }
     fd_close(peer->bell_fd);
     peer->bell_fd = fd;
+}
+
+void peer_set_begun_consume(Peer *peer, int fd)
+{
+    _cleanup_(fd_closep) int own = fd;
+    int seals = fcntl(fd, F_GET_SEALS);
+    struct stat status;
+
+    /* One that can be made smaller could end us. */
+    if (peer->begun || seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &status) < 0 ||
+        status.st_size < (off_t)sizeof(*peer->begun))
+        return;
+    uint64_t *begun = mmap(NULL, sizeof(*begun), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (begun == MAP_FAILED)
+        return;
+    *begun = 0;
+    peer->begun = begun;
+}
+
+void peer_end_begun(Peer *peer)
+{
+    if (peer->begun)
+        __atomic_store_n(peer->begun, KEEPER_BEGUN_UNKNOWN, __ATOMIC_RELEASE);
+}
+
+/* Before anything is done for it. */
+static void count_begun(Peer *peer)
+{
+    if (peer->begun && *peer->begun != KEEPER_BEGUN_UNKNOWN)
+        __atomic_store_n(peer->begun, *peer->begun + 1, __ATOMIC_RELEASE);
 }
 
 void peers_accept(Keeper *keeper)
@@ -413,6 +448,7 @@ static void receive(Peer *peer, char *data, int frames_max)
             peer->is_drained = true;
             break;
         }
+        count_begun(peer);
         if (r == 0)
             r = frame_read(data, size, &frame);
         if (r == 0)

@@ -121,7 +121,7 @@ static int write_state(Keeper *keeper, int fd)
     _cleanup_(buffer_release) Buffer gathered = {0};
     Buffer *frame = &keeper->out;
     const Item *item;
-    const Peer *peer;
+    Peer *peer;
 
     put_keeper(frame, keeper);
     int r = gather(fd, frame, &gathered);
@@ -136,6 +136,7 @@ static int write_state(Keeper *keeper, int fd)
             return r;
         if (peer->fd < 0)
             continue;
+        peer_end_begun(peer);
         frame_begin(frame, KEEPER_VERSION, STATE_PEER, 0);
         frame_put_number(frame, STATE_TAG_FD, (uint64_t)peer->fd);
         frame_put_number(frame, STATE_TAG_IS_CLIENT, peer == keeper->client);

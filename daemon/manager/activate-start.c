@@ -95,7 +95,7 @@ static int ask_keeper(Program *program, const Service *service, ProgramWish *wis
         r = program_value(program, &value);
     if (r == 0) {
         program_key(program, &key);
-        r = hold_start(manager->hold, key.text, key.size_bytes, &value, &fields, fds, fd_count);
+        r = hold_start(manager->hold, key.text, key.size_bytes, &value, &fields, fds, fd_count, &program->frame);
         if (r < 0)
             refuse(ret_why, r == -E2BIG ? "its arguments and environment" : "hvsock-keeper", r);
     }

@@ -350,12 +350,19 @@ static int on_grace(sd_event_source *source, uint64_t time_us, void *userdata)
 void manager_activate_lost(Manager *manager)
 {
     Activate *activate = manager->activate;
-    size_t count = activate->program_count;
+    size_t count = 0;
     Program *program;
 
-    /* Also of those that we have not heard of yet: one that has begun with a connection is not followed by another. */
-    while ((program = RB_ROOT(&activate->programs)))
-        program_end(program);
+    /* Of those that we have not heard of yet, one may have begun with its connection, and is not followed by another. What the
+     * keeper had not even seen waits for the next. */
+    while ((program = RB_ROOT(&activate->programs))) {
+        if (program->pid == 0 && !hold_has_begun(manager->hold, program->frame)) {
+            program_give_back(program);
+        } else {
+            count++;
+            program_end(program);
+        }
+    }
     if (count > 0)
         log_error("hvsock-keeper has ended, and with it %zu program%s", count, count == 1 ? "" : "s");
     if (!activate->grace)

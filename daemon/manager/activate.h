@@ -44,6 +44,7 @@ struct Program {
     uint64_t number;
     uint64_t record;    /* what it was started as, see activate_hash */
     uint64_t asked_ns;  /* CLOCK_MONOTONIC; 0: not by us */
+    uint64_t frame;     /* by which the keeper was asked: hold_has_begun */
     uint64_t since_us;
     pid_t pid;          /* 0: on its way */
     int fd;             /* of its connection, until it has started: -1 */

@@ -30,7 +30,7 @@
 
 typedef enum KeeperType {
     /* hvsockd asks */
-    KEEPER_HELLO = 1, /* VERSION, BELL; answered by HELLO: VERSION, PID, UID, INSTANCE. The first frame on a socket, always */
+    KEEPER_HELLO = 1, /* VERSION, BELL, BEGUN; answered by HELLO: VERSION, PID, UID, INSTANCE. The first frame on a socket, always */
     KEEPER_PUT = 2,   /* ITEM...: each replaces what has its key. No answer, unless request is not 0: then DONE; REFUSED (one an item) with KEY and ERROR where one cannot be kept, and no DONE */
     KEEPER_DELETE = 3, /* KEY...: closed and forgotten; a program that has ended, too (one that runs: EBUSY). DONE where request is not 0 */
     KEEPER_LIST = 4,  /* LISTED: ITEM...; again and again; then DONE */
@@ -71,7 +71,13 @@ typedef enum KeeperTag {
      * the socket itself need not be looked at until then, or until its end. What was sent is held by the socket meanwhile. A
      * side that knows nothing of it looks at the socket, or does not send it: either is right. */
     KEEPER_TAG_BELL = 16,
+    /* The frame's next descriptor is a memfd_create(2) of 8 bytes, sealed against being made smaller: the keeper writes there how
+     * many frames it has begun with since HELLO, or KEEPER_BEGUN_UNKNOWN, which stands there before. So it can be told what one that
+     * has ended never saw. */
+    KEEPER_TAG_BEGUN = 17,
 } KeeperTag;
+
+#define KEEPER_BEGUN_UNKNOWN UINT64_MAX
 
 /* A program. Every one of these changes what it may do or what it is: who does not know one must not start it. */
 typedef enum KeeperProgramTag {

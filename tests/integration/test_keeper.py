@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """hvsock-keeper by itself, spoken to in its own frames: what it holds, whom it lets in, what it makes of garbage."""
 
+import fcntl
 import os
 import random
 import resource
@@ -15,8 +16,8 @@ import unittest
 
 from hv.daemon import BUILD, wait_for
 from hv.keeper import (
-    BELL, BIND, CRITICAL, DELETE, DONE, END, ERROR, FDS, HELLO, INSTANCE, ITEM, KEY, LIST, PID, PROGRAM, PUT, REFUSED, TEXT, UID, VALUE,
-    VERSION, Client, Keeper, field, frame, item,
+    BEGUN, BEGUN_UNKNOWN, BELL, BIND, CRITICAL, DELETE, DONE, END, ERROR, FDS, HELLO, INSTANCE, ITEM, KEY, LIST, PID, PROGRAM, PUT,
+    REEXEC, REFUSED, TEXT, UID, VALUE, VERSION, Client, Keeper, field, frame, item,
 )
 
 NOBODY = 65534
@@ -169,6 +170,56 @@ class Items(KeeperCase):
         client = keeper.client(hello=False)
         self.assertEqual(client.call(HELLO, field(VERSION, 1), field(BELL, 1)).type, HELLO)
         self.assertEqual(self.keys(client), {b"l1"})
+
+    def begun(self, seals=fcntl.F_SEAL_SHRINK, size=8):
+        fd = os.memfd_create("begun", os.MFD_ALLOW_SEALING)
+        self.addCleanup(os.close, fd)
+        os.write(fd, struct.pack("Q", BEGUN_UNKNOWN)[:size])
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+        return fd, lambda: struct.unpack("Q", os.pread(fd, 8, 0))[0]
+
+    def test_counts_what_it_has_begun_with(self):
+        keeper = self.keeper()
+        client = keeper.client(hello=False)
+        fd, count = self.begun()
+        self.assertEqual(client.call(HELLO, field(VERSION, 1), field(BEGUN, 1), fds=[fd]).type, HELLO)
+        self.assertEqual(count(), 0)
+        for i in range(1, 4):
+            client.put(f"l{i}")
+            self.assertEqual(count(), i)
+        # Stopped, it has begun with nothing more; and so it is when it is killed.
+        os.kill(keeper.pid, signal.SIGSTOP)
+        for i in range(5):
+            client.send(PUT, item(f"x{i}"))
+        keeper.kill()
+        self.assertEqual(count(), 3)
+
+    def test_counts_no_more_once_it_is_executed_anew(self):
+        keeper = self.keeper()
+        client = keeper.client(hello=False)
+        fd, count = self.begun()
+        client.call(HELLO, field(VERSION, 1), field(BEGUN, 1), fds=[fd])
+        self.assertEqual(client.call(REEXEC).type, DONE)
+        self.assertEqual(client.put("l1").type, DONE)
+        self.assertEqual(count(), BEGUN_UNKNOWN)
+
+    def test_counts_nowhere_where_it_could_be_ended(self):
+        """Memory that can be taken away under it, too little of it, or none."""
+        keeper = self.keeper()
+        for seals, size in ((0, 8), (fcntl.F_SEAL_SHRINK, 7), (fcntl.F_SEAL_SHRINK, 0)):
+            client = keeper.client(hello=False)
+            fd, _ = self.begun(seals, size)
+            self.assertEqual(client.call(HELLO, field(VERSION, 1), field(BEGUN, 1), fds=[fd]).type, HELLO)
+            if not seals:
+                os.truncate(fd, 0)
+            self.assertEqual(client.put("l").type, DONE)
+        with open("/dev/zero") as other:
+            client = keeper.client(hello=False)
+            self.assertEqual(client.call(HELLO, field(VERSION, 1), field(BEGUN, 1), fds=[other.fileno()]).type, HELLO)
+            self.assertEqual(client.put("l").type, DONE)
+        client = keeper.client(hello=False)
+        self.assertEqual(client.call(HELLO, field(VERSION, 1), field(BEGUN, 1)).type, HELLO)
+        self.assertEqual(client.put("l").type, DONE)
 
     def test_refused(self):
         client = self.keeper().client()

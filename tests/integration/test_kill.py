@@ -256,9 +256,32 @@ class KilledOverUnix(Killed):
         self.assertEqual(len(self.started()), 1)
 
     def test_starting_accept_keeper(self):
-        """Nobody knows whether a program ran and read from it: another would begin in the middle, so it is hung up."""
+        """The keeper had not come to it, which is known: so the next one starts a program for it."""
+        self.register()
+        self.all_is_well()  # it has said HELLO, too
+        self.starts.write_text("")
         peer = self.starting("accept")
+        peer.connection.sendall(b"early\n")
         self.kill(self.keeper())
+        peer.pid()
+        self.assertEqual(peer.line(), "early")
+        peer.talk("by another")
+        peer.connection.close()
+        self.all_is_well()
+        self.assertEqual(len(self.started()), 2)
+        self.assertNotIn("and with it 1 program", self.d.log_text())
+
+    def test_starting_accept_keeper_anew(self):
+        """One that has executed itself anew does not say what it has begun with: a program that ran could have read something, and
+        another would begin in the middle. So it is hung up."""
+        self.register()
+        self.all_is_well()
+        keeper = self.keeper()
+        os.kill(keeper, signal.SIGHUP)
+        wait_for(lambda: "--resume" in self.d.processes().get(keeper, ""), 10 * SLOW, "its new program")
+        self.starts.write_text("")
+        peer = self.starting("accept")
+        self.kill(keeper)
         peer.ends(5)
         self.all_is_well()
         self.assertEqual(len(self.started()), 1)
