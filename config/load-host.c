@@ -6,10 +6,9 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "config/document.h"
+#include "config/load-program.h"
 #include "schema/model/service.h"
 
 typedef struct HostCheck HostCheck;
@@ -101,41 +100,7 @@ static int check_names(HostCheck *check, const RecordType *type, const void *rec
     return r;
 }
 
-/* A script is executed by what its first line names (execve(2)). */
-static void check_interpreter(HostCheck *check, const char *program)
-{
-    char line[256] = "";
-    FILE *file = fopen(program, "re");
-    size_t size = file ? fread(line, 1, sizeof(line) - 1, file) : 0;
-
-    if (file)
-        fclose(file);
-    if (size < 2 || line[0] != '#' || line[1] != '!')
-        return;
-    line[strcspn(line, "\n")] = '\0';
-    char *interpreter = line + 2 + strspn(line + 2, " \t");
-    interpreter[strcspn(interpreter, " \t\r")] = '\0';
-    if (*interpreter && access(interpreter, X_OK) < 0)
-        problems_warn(check->problems, "activate.exec[0]", "install it before a peer connects", "%s is a script for %s: %s", program,
-                      interpreter, strerror(errno));
-}
-
-static void check_program(HostCheck *check, const ServiceContext *service)
-{
-    const char *program = service->activate && service->activate->exec ? service->activate->exec[0] : NULL;
-    struct stat status;
-
-    if (!program)
-        return;
-    if (stat(program, &status) < 0)
-        problems_warn(check->problems, "activate.exec[0]", "install it before a peer connects", "%s: %s", program, strerror(errno));
-    else if (!S_ISREG(status.st_mode) || (status.st_mode & 0111) == 0)
-        problems_warn(check->problems, "activate.exec[0]", "name a program", "%s is not executable", program);
-    else
-        check_interpreter(check, program);
-}
-
-int load_check_host(const Declared *declared, Problems *problems)
+int load_check_host(const Declared *declared, uid_t starts_as, Problems *problems)
 {
     HostCheck check = {.problems = problems};
     DocumentLocator locator = {0};
@@ -146,12 +111,14 @@ int load_check_host(const Declared *declared, Problems *problems)
         for (size_t k = 0; r == 0 && k < file->record_count; k++) {
             const DeclaredRecord *record = &file->records[k];
             size_t first = problems->count;
-            if (record->type == &record_type_ServiceContext)
-                check_program(&check, record->record);
-            else if (!machine_is_known_by(record->record))
+            const ServiceContext *service = record->type == &record_type_ServiceContext ? record->record : NULL;
+            if (service && service->activate)
+                r = load_check_program(service->activate, starts_as, problems);
+            else if (!service && !machine_is_known_by(record->record))
                 problems_warn(problems, NULL, "give it a cid, hybrid, hyperkit or vmId", "no guest is ever taken for the machine %s",
                               ((const MachineContext *)record->record)->name);
-            r = check_names(&check, record->type, record->record, "");
+            if (r == 0)
+                r = check_names(&check, record->type, record->record, "");
             if (problems->count > first)
                 document_locate(&locator, file, record, problems, first);
         }

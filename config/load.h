@@ -4,6 +4,8 @@
  * A file that has not changed since the last load (device, inode, size, mtime, ctime) is not read again. */
 #pragma once
 
+#include <sys/types.h>
+
 #include "config/yaml.h"
 #include "schema/model/record.h"
 
@@ -59,8 +61,10 @@ int load_check_names(const Declared *declared, Problems *problems);
  * of the set gives it; one CID, path or VM id of two machines; a bare listener for machines of the set that share it on vsock.
  * LOAD_INVALID: there were some. -ENOMEM. */
 int load_check_conflicts(const Declared *declared, Problems *problems);
-/* Warnings of what this host does not have: programs, users, groups; and of machines that nothing is known by. 0; -ENOMEM. */
-int load_check_host(const Declared *declared, Problems *problems);
+/* Warnings of what this host does not have: programs, users, groups; of what cannot be executed by who it is to run as; and of
+ * machines that nothing is known by. starts_as: the user whose hvsock-keeper starts programs, which becomes anybody where that is
+ * root; (uid_t)-1: that is not known. 0; -ENOMEM. */
+int load_check_host(const Declared *declared, uid_t starts_as, Problems *problems);
 
 /* File, line and column of problems from index first on, whose fields are those of a record that was loaded before: reads the
  * file once more. Their fields become the file's: `port` -> `services[1].port`. */

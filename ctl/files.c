@@ -108,7 +108,8 @@ static int paths_find(Ctl *ctl, bool check, Paths *paths)
     return r;
 }
 
-static int files_load_found(const Paths *paths, bool check, Problems *problems, Files *ret)
+/* starts_as: of load_check_host; NULL: this host is not asked. */
+static int files_load_found(const Paths *paths, const uid_t *starts_as, Problems *problems, Files *ret)
 {
     _cleanup_(declared_freep) Declared *declared = NULL;
     int r = 0;
@@ -122,8 +123,8 @@ static int files_load_found(const Paths *paths, bool check, Problems *problems, 
         r = load_paths((const char *const *)paths->services, paths->by_precedence, NULL, problems, &declared);
     if (r >= 0 && declared)
         r = load_check_conflicts(declared, problems);
-    if (r >= 0 && declared && check)
-        r = load_check_host(declared, problems);
+    if (r >= 0 && declared && starts_as)
+        r = load_check_host(declared, *starts_as, problems);
     if (r < 0)
         return r;
     if (problems->failed)
@@ -139,7 +140,10 @@ int files_load(Ctl *ctl, bool check, Problems *problems, Files *ret)
     _cleanup_(paths_release) Paths paths = {0};
     int r = paths_find(ctl, check, &paths);
 
-    return r < 0 ? r : files_load_found(&paths, check, problems, ret);
+    if (r < 0)
+        return r;
+    const uid_t starts_as = check ? files_start_as(ctl) : (uid_t)-1;
+    return files_load_found(&paths, check ? &starts_as : NULL, problems, ret);
 }
 
 int files_load_paths(char *const *list, Problems *problems, Files *ret)
@@ -149,7 +153,7 @@ int files_load_paths(char *const *list, Problems *problems, Files *ret)
 
     for (; *list && r >= 0; list++)
         r = paths_add(&paths, *list, false);
-    return r < 0 ? r : files_load_found(&paths, false, problems, ret);
+    return r < 0 ? r : files_load_found(&paths, NULL, problems, ret);
 }
 
 void files_release(Files *files)

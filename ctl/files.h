@@ -24,6 +24,9 @@ int files_load(Ctl *ctl, bool check, Problems *problems, Files *ret);
 int files_load_paths(char *const *paths, Problems *problems, Files *ret);
 void files_release(Files *files);
 
+/* The user whose hvsock-keeper starts programs, for load_check_host: as the daemon says that answers. */
+uid_t files_start_as(Ctl *ctl);
+
 /* All records of one type, in the files' order; ended by NULL. The array is the caller's, the records are the files'.
  * NULL: out of memory. ret_places: where each is from; or NULL. */
 typedef struct FilePlace {

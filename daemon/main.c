@@ -192,6 +192,9 @@ static int check_configuration(void)
         r = load_paths(arg_config ? own : load_system_folders, true, NULL, &problems, &declared);
     if (r == 0)
         r = load_check_conflicts(declared, &problems);
+    /* Without --runtime it may be the system's, whose keeper is root. */
+    if (r == 0)
+        r = load_check_host(declared, geteuid() == 0 ? 0 : arg_private ? geteuid() : (uid_t)-1, &problems);
     problems_sort(&problems);
     for (size_t i = 0; i < problems.count; i++) {
         Buffer text = {0};

@@ -16,7 +16,7 @@ W_VERBS := $(sort apply check disable enable guid schema show unregister version
   $(patsubst ctl/windows/verbs/%.c,%,$(wildcard ctl/windows/verbs/*.c)))
 W_TRANSPORTS := $(B)/schema/transports.c $(wildcard $(B)/config/*.c)
 W_SOURCES := $(filter-out schema/base/process.c schema/base/user.c,$(wildcard schema/base/*.c)) $(wildcard schema/model/*.c schema/codec/*.c) \
-  $(filter-out config/load-host.c,$(CONFIG_SOURCES)) \
+  $(filter-out config/load-host.c config/load-program.c,$(CONFIG_SOURCES)) \
   $(addprefix ctl/,changes.c ctl.c fields.c files.c help.c json.c main.c options.c output.c reg-file.c service.c verb.c) \
   $(wildcard $(patsubst %,ctl/verbs/%.c,$(filter-out $(patsubst ctl/windows/verbs/%.c,%,$(wildcard ctl/windows/verbs/*.c)),$(W_VERBS)))) \
   $(wildcard ctl/windows/*.c ctl/windows/verbs/*.c packaging/windows/posix/*.c)

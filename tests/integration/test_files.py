@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 
-from hv.case import Case, StartFailed, wait_for
+from hv.case import NOBODY, Case, StartFailed, wait_for
 
 
 class Files(Case):
@@ -253,6 +253,30 @@ class Files(Case):
         done = self.d.ctl("reload", expect=None)
         self.assertIn(done.returncode, (1, 3))
         self.assertIn(str(bad), done.stderr)
+
+    def test_check_of_an_ordinary_users_daemon(self):
+        """Which cannot start a program as anybody else: check, which asks who starts them, and hvsockd --check warn of that."""
+        if os.geteuid() != 0:
+            self.skipTest("becomes another user: needs root")
+        self.d = self.daemon(start=False, uid=NOBODY)
+        service = {"name": "a", "listen": [f"unix://{self.d.folder}/a"], "activate": {"mode": "accept", "exec": ["/bin/true"], "user": "root"}}
+        path = self.d.file("a", {"services": [service]})
+        become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+
+        def check(*command, **environment):
+            done = subprocess.run([*become, *command], env={**self.d.ctl_environment(), **environment}, capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stderr
+
+        why = rf"\A{path}:\d+:\d+: warning: services\[0\].activate.user: [^\n]* is uid {NOBODY} here, and cannot become root; [^\n]*\n\Z"
+        self.assertRegex(check(*self.d.command(), "--check"), why)
+        self.assertRegex(check(*self.d.ctl_command("check", path)), why)  # this user's own is to come
+        self.assertEqual(check(*self.d.ctl_command("check", path), HVSOCK_SOCKET=""), "")  # anybody's
+        self.start()
+        self.assertRegex(check(*self.d.ctl_command("check", path)), why)
+        self.assertRegex(check(*self.d.ctl_command("check")), why)
+        # root's check is of what root's daemon would do.
+        self.assertEqual(self.d.ctl("check", path).stderr, "")
 
 
 class Apply(Case):

@@ -65,25 +65,35 @@ static inline void files_settle(const char *name)
     usleep(50000); /* ctime cannot be set */
 }
 
+/* The caller's, each `from` of it a `to`. */
+static inline char *files_replace(const char *text, const char *from, const char *to)
+{
+    Buffer replaced = {0};
+    const char *rest = text;
+    char *ret;
+
+    for (const char *found; from[0] && (found = strstr(rest, from)); rest = found + strlen(from)) {
+        buffer_append(&replaced, rest, (size_t)(found - rest));
+        buffer_append_text(&replaced, to);
+    }
+    buffer_append_text(&replaced, rest);
+    assert_int_equal(buffer_take(&replaced, &ret, NULL), 0);
+    return ret;
+}
+
 /* Where the test's folder is named, it is called ROOT. */
 static inline char *files_problems(const Problems *problems)
 {
-    Buffer lines = {0}, named = {0};
-    char *text, *ret;
+    Buffer lines = {0};
+    char *text;
 
     for (size_t i = 0; i < problems->count; i++) {
         problem_format(&problems->items[i], &lines);
         buffer_append_char(&lines, '\n');
     }
     assert_int_equal(buffer_take(&lines, &text, NULL), 0);
-    const char *rest = text;
-    for (const char *found; files_root[0] && (found = strstr(rest, files_root)); rest = found + strlen(files_root)) {
-        buffer_append(&named, rest, (size_t)(found - rest));
-        buffer_append_text(&named, "ROOT");
-    }
-    buffer_append_text(&named, rest);
+    char *ret = files_replace(text, files_root, "ROOT");
     free(text);
-    assert_int_equal(buffer_take(&named, &ret, NULL), 0);
     return ret;
 }
 

@@ -95,8 +95,8 @@ static const Case hosts[] = {
      "ROOT/a.yaml:5:21: warning: services[0].handout.users[0]: this host has no user nosuch1; add it before the service is to run\n"
      "ROOT/a.yaml:4:52: warning: services[0].activate.user: this host has no user nosuch1; add it before the service is to run\n"
      "ROOT/a.yaml:4:76: warning: services[0].activate.groups[1]: this host has no group nosuch2; add it before the service is to run\n"
-     "ROOT/a.yaml:10:12: warning: services[1].activate.exec[0]: /etc/passwd is not executable; name a program\n"
-     "ROOT/a.yaml:13:33: warning: services[2].activate.exec[0]: /usr is not executable; name a program\n"
+     "ROOT/a.yaml:10:12: warning: services[1].activate.exec[0]: /etc/passwd: it is not executable; name a program\n"
+     "ROOT/a.yaml:13:33: warning: services[2].activate.exec[0]: /usr: it is not executable; name a program\n"
      "ROOT/a.yaml:14:37: warning: machines[0].group: this host has no group nosuch2; add it before the service is to run\n"},
     {"machines that nothing is known by",
      "machines:\n- {name: a, cid: 3}\n- {name: b, hybrid: /x}\n- {name: c, hyperkit: /x}\n- {name: d, vmId: 6f9619ff-8b86-d011-b42d-00c04fc964ff}\n- {name: e, user: root}\n",
@@ -133,7 +133,7 @@ static void test_host(void **state)
         Problems problems = {0};
         print_message("%s\n", hosts[i].name);
         _cleanup_(declared_freep) Declared *declared = load(hosts[i].text);
-        assert_int_equal(load_check_host(declared, &problems), 0);
+        assert_int_equal(load_check_host(declared, 0, &problems), 0);
         assert_int_equal(problems.errors, 0);
         files_assert_problems(&problems, hosts[i].problems);
     }
@@ -161,10 +161,106 @@ static void test_script(void **state)
         files_write("script", cases[i].script);
         assert_int_equal(chmod(files_path("script"), 0700), 0);
         _cleanup_(declared_freep) Declared *declared = load(text);
-        assert_int_equal(load_check_host(declared, &problems), 0);
+        assert_int_equal(load_check_host(declared, 0, &problems), 0);
         if (cases[i].problem)
             snprintf(expected, sizeof(expected), "ROOT/a.yaml:1:61: warning: services[0].activate.exec[0]: %s", cases[i].problem);
         files_assert_problems(&problems, expected);
+    }
+}
+
+/* By who it is to run as; and who can start it as that. ROOT/open and ROOT/program are everybody's, ROOT/closed and ROOT/own and
+ * what is in ROOT/closed not; ROOT/link leads to ROOT/closed/program. */
+static const struct {
+    uid_t starts_as;
+    const char *activate, *problems; /* of the field, after the place */
+} programs[] = {
+    {0, "exec: [ROOT/program], user: nobody, workingDirectory: ROOT/open", ""},
+    {0, "exec: [ROOT/own]", ""},
+    {0, "exec: [ROOT/closed/program], user: root, workingDirectory: ROOT/closed", ""},
+    {0, "exec: [ROOT/own], user: nobody",
+     "activate.exec[0]: ROOT/own: nobody may not execute it; let that user, or choose another activate.user\n"},
+    {0, "exec: [ROOT/own], user: 4000000000",
+     "activate.exec[0]: ROOT/own: uid 4000000000 may not execute it; let that user, or choose another activate.user\n"},
+    {0, "exec: [ROOT/closed/program], user: nobody",
+     "activate.exec[0]: ROOT/closed/program: nobody may not pass through ROOT/closed; let that user in there, or put it elsewhere\n"},
+    {0, "exec: [ROOT/link], user: nobody",
+     "activate.exec[0]: ROOT/link: nobody may not pass through ROOT/closed; let that user in there, or put it elsewhere\n"},
+    {0, "exec: [ROOT/unread], user: nobody",
+     "activate.exec[0]: ROOT/unread is a script for /bin/sh: nobody may not read it, and a script is read; let that user, or choose another "
+     "activate.user\n"},
+    {0, "exec: [ROOT/unread], user: root", ""},
+    {0, "exec: [ROOT/of-closed], user: nobody",
+     "activate.exec[0]: ROOT/of-closed is a script for ROOT/closed/program: nobody may not pass through ROOT/closed; let that user in there, or "
+     "put it elsewhere\n"},
+    {0, "exec: [ROOT/of-folder]", "activate.exec[0]: ROOT/of-folder is a script for ROOT/open: it is not executable; name a program\n"},
+    {0, "exec: [/bin/true], user: nobody, workingDirectory: ROOT/closed",
+     "activate.workingDirectory: ROOT/closed: nobody may not enter it; let that user, or choose another folder\n"},
+    {0, "exec: [/bin/true], workingDirectory: ROOT/none",
+     "activate.workingDirectory: ROOT/none: No such file or directory; make it before a peer connects\n"},
+    {0, "exec: [/bin/true], workingDirectory: ROOT/program", "activate.workingDirectory: ROOT/program: it is no folder; name a folder\n"},
+    {0, "exec: [/bin/true], user: nobody, groups: [root, nogroup]", ""},
+    /* An ordinary user's daemon becomes nobody else. */
+    {65534, "exec: [ROOT/own]", "activate.exec[0]: ROOT/own: nobody may not execute it; let that user, or choose another activate.user\n"},
+    {65534, "exec: [/bin/true], user: nobody", ""},
+    {65534, "exec: [/bin/true], user: root",
+     "activate.user: hvsock-keeper, which starts programs, is uid 65534 here, and cannot become root; leave it out, or run hvsockd as root\n"},
+    {65534, "exec: [/bin/true], groups: [nogroup]",
+     "activate.groups: hvsock-keeper, which starts programs, is uid 65534 here, and cannot change its groups; leave it out, or run hvsockd as "
+     "root\n"},
+    /* Nobody knows whose daemon it will be. */
+    {(uid_t)-1, "exec: [ROOT/own]", ""},
+    {(uid_t)-1, "exec: [/bin/true], user: root, groups: [nogroup]", ""},
+    {(uid_t)-1, "exec: [ROOT/none]", "activate.exec[0]: ROOT/none: No such file or directory; install it before a peer connects\n"},
+};
+
+static void make(const char *name, const char *text, mode_t mode)
+{
+    files_write(name, text);
+    assert_int_equal(chmod(files_path(name), mode), 0);
+}
+
+/* `activate.x: why` becomes `ROOT/a.yaml:L:C: warning: services[0].activate.x: why`; where it is, other tests tell. */
+static void assert_warnings(const Problems *problems, const char *expected)
+{
+    Buffer text = {0};
+
+    for (size_t i = 0; i < problems->count; i++) {
+        const Problem *problem = &problems->items[i];
+        assert_true(problem->warning && problem->line == 1 && strncmp(problem->field, "services[0].", 12) == 0);
+        buffer_printf(&text, "%s: %s; %s\n", problem->field + 12, problem->reason, problem->hint);
+    }
+    buffer_append_char(&text, '\0');
+    _cleanup_(freep) char *found = files_replace(text.data, files_root, "ROOT");
+    buffer_release(&text);
+    assert_string_equal(found, expected);
+}
+
+static void test_programs(void **state)
+{
+    assert_int_equal(chmod(files_path(""), 0711), 0);
+    assert_int_equal(mkdir(files_path("open"), 0755), 0);
+    assert_int_equal(mkdir(files_path("closed"), 0755), 0);
+    make("program", "", 0755);
+    make("closed/program", "", 0755);
+    make("own", "", 0700);
+    make("unread", "#!/bin/sh\n", 0711);
+    assert_int_equal(symlink(files_path("closed/program"), files_path("link")), 0);
+    for (size_t i = 0; i < 2; i++) {
+        char line[200];
+        snprintf(line, sizeof(line), "#!%s\n", files_path(i == 0 ? "closed/program" : "open"));
+        make(i == 0 ? "of-closed" : "of-folder", line, 0755);
+    }
+    assert_int_equal(chmod(files_path("closed"), 0700), 0);
+    for (size_t i = 0; i < ELEMENTS_OF(programs); i++) {
+        Problems problems = {0};
+        _cleanup_(freep) char *activate = files_replace(programs[i].activate, "ROOT", files_root);
+        _cleanup_(freep) char *text = NULL;
+        print_message("%s\n", programs[i].activate);
+        assert_true(asprintf(&text, "services: [{name: a, port: 1, activate: {mode: wait, %s}}]\n", activate) > 0);
+        _cleanup_(declared_freep) Declared *declared = load(text);
+        assert_int_equal(load_check_host(declared, programs[i].starts_as, &problems), 0);
+        assert_warnings(&problems, programs[i].problems);
+        problems_release(&problems);
     }
 }
 
@@ -192,6 +288,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_conflicts, files_setup, files_teardown),
         cmocka_unit_test_setup_teardown(test_host, files_setup, files_teardown),
         cmocka_unit_test_setup_teardown(test_script, files_setup, files_teardown),
+        cmocka_unit_test_setup_teardown(test_programs, files_setup, files_teardown),
         cmocka_unit_test_setup_teardown(test_files, files_setup, files_teardown),
     };
 
