@@ -9,6 +9,7 @@
 #   make fuzz         FUZZ_TIME=60 seconds in all       make bench          speed and memory against bare programs; BENCH_JSON=file
 #   make windows      hvsockctl.exe, by mingw-w64      make check-windows  ... under Wine
 #   make deps         installs what building and testing need; other targets install only what they need, with DEPS=no nothing
+#   make help         prints this
 #
 # Also: CC=clang, WERROR=1, V=1, and every directory below.
 
@@ -41,9 +42,11 @@ clean:
 	rm -rf .build
 deps:
 	packaging/deps build check run
-.PHONY: clean deps
+help:
+	@sed -n '3,/^$$/s/^#[[:blank:]]\?//p' Makefile
+.PHONY: clean deps help
 
-ifeq ($(filter-out clean deps,$(GOALS)),)
+ifeq ($(filter-out clean deps help,$(GOALS)),)
 # Nothing to build.
 else ifneq ($(DEPS),no)
 # First what the goals need, then the goals, by a make that finds it: a fresh machine has no compiler to ask about its flags.
@@ -62,7 +65,7 @@ NEEDS_check-fresh := fresh
 NEEDS_check-sanitize := check fuzz
 $(foreach g,check unit golden $(filter check-golden check-integration fuzz-replay,$(GOALS)),$(eval NEEDS_$(g) := check))
 NEEDS := $(sort $(foreach g,$(GOALS),$(or $(NEEDS_$(g)),build)) $(findstring clang,$(CC)))
-$(filter-out clean deps,$(GOALS)): all-goals
+$(filter-out clean deps help,$(GOALS)): all-goals
 	@:
 all-goals:
 	@packaging/deps $(NEEDS)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 
 #include "config/folder.h"
 #include "schema/base/fd.h"
@@ -15,6 +16,27 @@
 static bool name_is_ours(const char *name)
 {
     return name[0] != '.' && text_ends_with(name, ".yaml");
+}
+
+/* What somebody takes for one of ours: it would be missed, and nobody would say why. */
+static bool name_is_nearly_ours(const char *name)
+{
+    const char *end = strrchr(name, '.');
+
+    return name[0] != '.' && end && (strcasecmp(end, ".yml") == 0 || strcasecmp(end, ".yaml") == 0) &&
+           text_is_utf8(name, strlen(name), NULL) && text_is_printable(name);
+}
+
+static int warn_nearly(const Folder *folder, const char *name, Problems *problems)
+{
+    _cleanup_(freep) char *path = NULL;
+    int r = folder_path(folder->path, name, &path);
+
+    if (r < 0)
+        return r;
+    Problem *problem = problems_warn(problems, NULL, "give it a name that ends with .yaml", "is not read, for only *.yaml is");
+    problem_locate(problem, path, 0, 0);
+    return 0;
 }
 
 static int list_add(FolderList *list, const Folder *folder, const char *name)
@@ -67,8 +89,12 @@ static int folder_read(FolderList *list, const Folder *folder, Problems *problem
             r = -errno;
             break;
         }
-        if (!name_is_ours(entry->d_name))
+        if (!name_is_ours(entry->d_name)) {
+            r = name_is_nearly_ours(entry->d_name) ? warn_nearly(folder, entry->d_name, problems) : 0;
+            if (r < 0)
+                break;
             continue;
+        }
         if (!text_is_utf8(entry->d_name, strlen(entry->d_name), NULL) || !text_is_printable(entry->d_name)) {
             tell_bad_name(folder, entry->d_name, problems);
             continue;

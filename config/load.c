@@ -13,6 +13,7 @@
 #include "config/folder.h"
 #include "config/load.h"
 #include "schema/base/fd.h"
+#include "schema/base/text.h"
 #include "schema/model/service.h"
 
 typedef struct Loader Loader;
@@ -275,10 +276,18 @@ static int loader_folders(Loader *loader, const char *const *paths, size_t count
 /* A file or a folder that somebody named. */
 static int loader_path(Loader *loader, const char *path)
 {
+    size_t files = loader->declared->file_count, told = loader->problems->count;
     struct stat status;
 
-    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-        return loader_folders(loader, &path, 1);
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        int r = loader_folders(loader, &path, 1);
+        /* That of a configuration may be empty, as after the installation. */
+        bool may_be_empty = text_ends_with(path, "services.d") || text_ends_with(path, "services.d/");
+        if (r == 0 && !may_be_empty && loader->declared->file_count == files && loader->problems->count == told)
+            problem_locate(problems_warn(loader->problems, NULL, "name another, if that is not meant", "no *.yaml is in this folder"), path,
+                           0, 0);
+        return r;
+    }
     int r = loader_file(loader, AT_FDCWD, path, path);
     if (r == FILE_GONE)
         problem_locate(problems_add(loader->problems, NULL, "name a file, or a folder of *.yaml", "there is no such file"), path, 0, 0);

@@ -58,6 +58,12 @@ int ctl_usage(const Ctl *ctl, const char *what, const char *hint, const char *wh
     return EXIT_USAGE;
 }
 
+int ctl_no_such(const Ctl *ctl, const char *what, const char *kind, const Nearest *nearest)
+{
+    return ctl_usage(ctl, what, NULL, "there is no %s \"%s\"%s%s", kind, nearest->word, nearest->best ? ", perhaps " : "",
+                     nearest->best ? nearest->best : "");
+}
+
 void ctl_tell_problems(const char *what, const Problems *problems)
 {
     for (size_t i = 0; i < problems->count; i++) {
@@ -156,7 +162,10 @@ int ctl_become(const Ctl *ctl)
     fflush(stdout);
     execvp(ctl->given.command[0], ctl->given.command);
     int error = errno;
-    ctl_tell(ctl->given.command[0], error == ENOENT ? "give its path, or look at PATH" : NULL, "cannot be started: %s",
-             strerror(error));
+    ctl_tell(ctl->given.command[0],
+             error == ENOENT   ? "give its path, or look at PATH"
+             : error == EACCES ? "look at its mode, and at those of the folders that it is in"
+                               : NULL,
+             "cannot be started: %s", strerror(error));
     return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }

@@ -5,6 +5,7 @@
 #include "ctl/registry.h"
 #include "ctl/verb.h"
 #include "schema/base/problem.h"
+#include "schema/codec/nearest.h"
 
 /* hvsockctl(1), "EXIT STATUS". */
 typedef enum ExitStatus {
@@ -30,6 +31,8 @@ struct Ctl {
 void ctl_tell(const char *what, const char *hint, const char *why_format, ...) _printf_(3, 4);
 /* The same for a usage error, with the verb's --help as what to do where hint is NULL; answers EXIT_USAGE. */
 int ctl_usage(const Ctl *ctl, const char *what, const char *hint, const char *why_format, ...) _printf_(4, 5);
+/* A usage error, too: nearest's word is no verb, column, …; it is told which was meant. */
+int ctl_no_such(const Ctl *ctl, const char *what, const char *kind, const Nearest *nearest);
 /* One a line, each with its place; what: before those that have no file; or NULL. */
 void ctl_tell_problems(const char *what, const Problems *problems);
 

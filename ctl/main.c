@@ -60,7 +60,10 @@ static const Verb *main_find_verb(Ctl *ctl, char *const *operands, size_t *index
     for (*index = 0; table && operands[*index] && operands[*index][0] != '-'; table = verb->verbs) {
         const Verb *found = verb_find(table, operands[*index]);
         if (!found) {
-            ctl_usage(ctl, operands[*index], NULL, "no such verb");
+            Nearest nearest = nearest_to(operands[*index]);
+            for (size_t i = 0; table[i]; i++)
+                nearest_offer(&nearest, table[i]->name);
+            ctl_no_such(ctl, ctl->called, "verb", &nearest);
             return NULL;
         }
         verb = found;
@@ -96,8 +99,12 @@ static int main_check_operands(const Ctl *ctl)
         const Column **columns = NULL;
         _cleanup_(freep) char *unknown = NULL;
         int r = output_columns(verb->columns, ctl->output.columns_wanted, &columns, &unknown);
-        if (r == OUTPUT_NO_COLUMN)
-            return ctl_usage(ctl, "--columns", NULL, "no column \"%s\"", unknown);
+        if (r == OUTPUT_NO_COLUMN) {
+            Nearest nearest = nearest_to(unknown);
+            for (size_t i = 0; verb->columns[i]; i++)
+                nearest_offer(&nearest, verb->columns[i]->name);
+            return ctl_no_such(ctl, "--columns", "column", &nearest);
+        }
         free((void *)(uintptr_t)columns);
         return r;
     }
@@ -152,19 +159,37 @@ static int main_run_verb(Ctl *ctl, int argc, char **argv)
     return r != 0 ? r : ctl->verb->run(ctl);
 }
 
-static int main_run(Ctl *ctl, int argc, char **argv)
+/* `hvsockctl help machine add` is `hvsockctl machine add --help`. */
+static int main_help(Ctl *ctl, char *const *operands)
 {
     size_t words = 0;
     Buffer help = {0};
+
+    if (!operands[0]) {
+        int r = help_all(&help);
+        return r < 0 ? r : main_print(&help);
+    }
+    ctl->verb = main_find_verb(ctl, operands, &words);
+    if (!ctl->verb)
+        return EXIT_USAGE;
+    int r = verb_options(ctl->verb, &ctl->options);
+    if (r == 0)
+        r = help_verb(ctl->verb, ctl->called, &ctl->options, &help);
+    return r < 0 ? r : main_print(&help);
+}
+
+static int main_run(Ctl *ctl, int argc, char **argv)
+{
+    size_t words = 0;
     int r = main_read_common(ctl, argc, argv);
 
     if (r != 0)
         return r;
     char **operands = argv + argc - ctl->given.operand_count;
-    if (given_has(&ctl->given, "help") && ctl->given.operand_count == 0) {
-        r = help_all(&help);
-        return r < 0 ? r : main_print(&help);
-    }
+    if (ctl->given.operand_count > 0 && strcmp(operands[0], "help") == 0)
+        return main_help(ctl, operands + 1);
+    if (given_has(&ctl->given, "help") && ctl->given.operand_count == 0)
+        return main_help(ctl, operands);
     if (given_has(&ctl->given, "version") && ctl->given.operand_count == 0)
         return printf("hvsockctl %s\n", HVSOCK_VERSION) < 0 ? -EIO : EXIT_DONE;
     if (ctl->given.operand_count == 0)

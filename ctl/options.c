@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ctl/options.h"
 #include "schema/base/text.h"
+#include "schema/codec/nearest.h"
 
 int option_set_add_one(OptionSet *set, const Option *option)
 {
@@ -120,9 +122,16 @@ static void options_tell_unknown(const OptionSet *set, const char *typed, int le
         buffer_printf(wrong, "-%c: unknown option", letter);
         return;
     }
-    for (size_t i = 0; i < set->count; i++)
+    char name[64];
+    snprintf(name, sizeof(name), "%.*s", (int)size - 2, typed + 2);
+    Nearest nearest = nearest_to(name);
+    for (size_t i = 0; i < set->count; i++) {
         fits += strncmp(set->items[i].name, typed + 2, size - 2) == 0;
+        nearest_offer(&nearest, set->items[i].name);
+    }
     buffer_printf(wrong, "%.*s: %s option", (int)size, typed, fits > 1 ? "ambiguous" : "unknown");
+    if (fits <= 1 && nearest.best)
+        buffer_printf(wrong, ", perhaps --%s", nearest.best);
 }
 
 static void options_tell_wrong(const OptionSet *set, const char *typed, int answer, int code, Buffer *wrong)

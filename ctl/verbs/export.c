@@ -326,9 +326,13 @@ static int export_run(Ctl *ctl)
     _cleanup_(run_release) ExportRun run = {.ctl = ctl, .target = to ? export_target_find(to) : NULL};
 
     if (!to)
-        return ctl_usage(ctl, NULL, NULL, "needs --to TARGET");
-    if (!run.target)
-        return ctl_usage(ctl, "--to", NULL, "there is no target \"%s\"", to);
+        return ctl_usage(ctl, "export", NULL, "needs --to TARGET");
+    if (!run.target) {
+        Nearest nearest = nearest_to(to);
+        for (size_t i = 0; export_targets[i]; i++)
+            nearest_offer(&nearest, export_targets[i]->name);
+        return ctl_no_such(ctl, "--to", "target", &nearest);
+    }
     int r = run_check_options(&run);
     if (r == 0)
         r = run_previous(&run);

@@ -35,6 +35,15 @@ static void assert_loads(const char *names)
     assert_string_equal(files_names(declared), names);
 }
 
+static void assert_warned(const char *wanted)
+{
+    Problems problems = {0};
+    _cleanup_(declared_freep) Declared *declared = NULL;
+
+    assert_int_equal(load(NULL, &problems, &declared), 0);
+    files_assert_problems(&problems, wanted);
+}
+
 static void assert_told(const char *wanted)
 {
     Problems problems = {0};
@@ -93,8 +102,10 @@ static void test_masks(void **state)
 
 static void test_names(void **state)
 {
-    static const char *const others[] = {"x.yml",        "x.yaml~",       "x.yaml.swp",    ".x.yaml",        ".#x.yaml",     "#x.yaml#", "x.YAML",
-                                         "x.yaml.rpmnew", "x.yaml.dpkg-old", "x.yaml.disabled", "README", "yaml"};
+    static const char *const others[] = {"x.yaml~",       "x.yaml.swp",      ".x.yaml",         ".#x.yaml", "#x.yaml#",
+                                         "x.yaml.rpmnew", "x.yaml.dpkg-old", "x.yaml.disabled", "README",   "yaml",
+                                         ".x.yml",        "x.yml~"};
+    static const char *const nearly[] = {"etc/x.YAML", "etc/y.yml", "lib/z.Yml"};
 
     for (size_t i = 0; i < ELEMENTS_OF(others); i++) {
         char name[64];
@@ -103,6 +114,13 @@ static void test_names(void **state)
     }
     write_service("etc/ä b.yaml", "good");
     assert_loads("good ");
+    for (size_t i = 0; i < ELEMENTS_OF(nearly); i++)
+        files_write(nearly[i], "this: is [broken");
+    assert_warned("ROOT/etc/x.YAML: warning: is not read, for only *.yaml is; give it a name that ends with .yaml\n"
+                  "ROOT/etc/y.yml: warning: is not read, for only *.yaml is; give it a name that ends with .yaml\n"
+                  "ROOT/lib/z.Yml: warning: is not read, for only *.yaml is; give it a name that ends with .yaml\n");
+    for (size_t i = 0; i < ELEMENTS_OF(nearly); i++)
+        assert_int_equal(unlink(files_path(nearly[i])), 0);
     files_write("etc/\xff\n.yaml", "");
     assert_told("ROOT/etc: the name of the file `\\xff\\x0a.yaml` is not text in UTF-8; rename it\n");
 }
@@ -199,6 +217,14 @@ static void test_paths(void **state)
     assert_string_equal(declared->files[1]->path + strlen(files_root), "/etc/b.yaml");
 
     Declared *none = NULL;
+    files_folder("empty");
+    const char *empty[] = {files_path("empty"), NULL};
+    assert_int_equal(load_paths(empty, false, NULL, &problems, &none), 0);
+    declared_free(TAKE_PTR(none));
+    files_assert_problems(&problems, "ROOT/empty: warning: no *.yaml is in this folder; name another, if that is not meant\n");
+    assert_int_equal(load_paths(empty, true, NULL, &problems, &none), 0);
+    declared_free(TAKE_PTR(none));
+    files_assert_problems(&problems, "");
     const char *missing[] = {files_path("none"), NULL};
     assert_int_equal(load_paths(missing, false, NULL, &problems, &none), LOAD_INVALID);
     files_assert_problems(&problems, "ROOT/none: there is no such file; name a file, or a folder of *.yaml\n");
