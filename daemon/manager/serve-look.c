@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Looking, by time, whether clients are there still, and whether there is anything left to remember. */
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "daemon/place/holders.h"
 #include "daemon/log.h"
 #include "daemon/manager/kept.h"
 #include "daemon/manager/serve.h"
@@ -31,36 +35,97 @@ void servings_switch(Manager *manager)
     }
 }
 
-/* Unread for as long as between two looks, and nobody has the socket any more, as far as all who could are to be seen. */
-static bool client_has_closed(ServeClient *client)
+/* Everybody who could have the socket is to be seen. */
+static bool client_is_visible(const ServeClient *client)
+{
+    char path[32];
+
+    if (hold_is_privileged(client->serving->manager->hold))
+        return true;
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)client->pid);
+    return (geteuid() == 0 || client->uid == geteuid()) && (access(path, R_OK | X_OK) == 0 || errno == ENOENT);
+}
+
+static ServeClient *find_client(Serving *serving, uint64_t number)
+{
+    ServeClient *client;
+
+    TAILQ_FOREACH(client, &serving->clients, clients)
+        if (client->number == number)
+            return client;
+    return NULL;
+}
+
+/* One walk for all of them. Those that are on their way to their client are waited for: look_closed stays. */
+static bool serving_end_closed(Serving *serving)
+{
+    uint64_t inodes[SERVE_CLIENTS_MAX], numbers[SERVE_CLIENTS_MAX], now_ns = serve_now_ns();
+    pid_t pids[SERVE_CLIENTS_MAX];
+    ServeClient *client;
+    size_t count = 0;
+    bool ended = false;
+
+    serving->look_closed = false;
+    serving->looked_ns = now_ns;
+    TAILQ_FOREACH(client, &serving->clients, clients)
+        if (count < SERVE_CLIENTS_MAX && client_is_visible(client)) {
+            inodes[count] = client->socket.inode;
+            numbers[count++] = client->number;
+        }
+    if (count == 0 || manager_find_holders_of_each(serving->manager, inodes, count, pids) < 0)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        client = find_client(serving, numbers[i]); /* the end of one lease is that of all clients that have it */
+        if (!client)
+            continue;
+        if (pids[i] > 0) {
+            client->seen = true;
+            client->next_look_ns = now_ns + SERVE_LOOK_AGAIN_NS;
+        } else if (client->seen || now_ns - client->made_ns > SERVE_ON_ITS_WAY_NS) {
+            log_debug("%s: process %d has closed its socket", serving->name, (int)client->pid);
+            serve_client_end(client);
+            ended = true;
+        } else {
+            serving->look_closed = true;
+        }
+    }
+    return ended;
+}
+
+bool serving_end_closed_now(Serving *serving)
+{
+    return serve_now_ns() - serving->looked_ns > 1000000000u && serving_end_closed(serving);
+}
+
+/* Unread for as long as between two looks, and its process has the socket no more, as far as is known. */
+static bool client_may_have_closed(ServeClient *client)
 {
     size_t unread = connection_socket_unread(&client->socket);
     bool stuck = unread > 0 && unread == client->unread_before;
-    _cleanup_(freep) pid_t *pids = NULL;
-    size_t count = 0;
 
     client->unread_before = unread;
-    if (!stuck || (geteuid() != 0 && client->uid != geteuid()))
+    if ((!stuck && client->seen) || serve_now_ns() < client->next_look_ns)
         return false;
-    return manager_find_holders(client->serving->manager, &client->socket.inode, 1, 1, &pids, &count) == 0 && count == 0;
+    if (!holders_has_process(client->pid, client->socket.inode))
+        return stuck;
+    client->seen = true;
+    return false;
 }
 
 static bool serving_look(Serving *serving)
 {
-    ServeClient *client, *next;
+    ServeClient *client;
     bool again = false;
 
-    for (client = TAILQ_FIRST(&serving->clients); client; client = next) {
-        next = TAILQ_NEXT(client, clients);
-        if (client_has_closed(client)) {
-            log_debug("%s: process %d has closed its socket", serving->name, (int)client->pid);
-            serve_client_end(client);
-            /* A lease has ended, and what that brings about is others'. */
-            return true;
-        }
+    TAILQ_FOREACH(client, &serving->clients, clients) {
+        if (client_may_have_closed(client))
+            serving->look_closed = true;
         again |= client->unread_before > 0;
     }
-    return again;
+    /* Where a lease has ended, what that brings about is others'. */
+    if (serving->look_closed && serving_end_closed(serving))
+        return true;
+    return again || serving->look_closed;
 }
 
 /* Nobody serves it any more, nothing of it is open or remembered, and no peer has to wait for its rate. */

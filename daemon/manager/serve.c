@@ -422,6 +422,7 @@ static int client_new(Serving *serving, ConnectionSocket *socket, pid_t pid, uid
     client->pid = pid;
     client->uid = uid;
     client->number = ++manager->serve->next_client;
+    client->made_ns = serve_now_ns();
     TAILQ_INSERT_HEAD(&serving->clients, client, clients);
     serving->client_count++;
     manager->serve->client_count++;
@@ -437,6 +438,7 @@ int serving_restore_client_consume(Serving *serving, ConnectionSocket *socket, p
     if (r < 0)
         return r;
     client->number = number;
+    client->seen = true; /* its reply is long gone */
     if (serving->manager->serve->next_client < number)
         serving->manager->serve->next_client = number;
     return 0;
@@ -483,10 +485,14 @@ int manager_serve(Manager *manager, const Caller *caller, const char *name, int 
     ConnectionSocket socket;
 
     int r = manager_check_serve(manager, caller, name, &service, failure);
+    /* Who has it may have closed it. */
+    if (r == FAILURE_BUSY && (serving = serving_find(manager, name)) && serving_end_closed_now(serving))
+        r = manager_check_serve(manager, caller, name, &service, failure);
     if (r == 0)
         r = serving_get(manager, name, &serving);
-    if (r == 0 && serving->client_count >= SERVE_CLIENTS_MAX)
+    if (r == 0 && serving->client_count >= SERVE_CLIENTS_MAX && !serving_end_closed_now(serving))
         r = failure_limit_reached(failure, "serveClients", SERVE_CLIENTS_MAX);
+    bool again = r == 0 && process_serves(serving, caller->credentials->pid);
     if (r == 0)
         r = connection_socket_new(&socket);
     if (r == 0)
@@ -513,6 +519,9 @@ int manager_serve(Manager *manager, const Caller *caller, const char *name, int 
     serving_update(serving);
     serving_flush(serving);
     serving_switch(serving);
+    /* A program that comes back may have closed the former one. */
+    serving->look_closed |= again;
+    serve_timer_start(manager, SERVE_LOOK_INTERVAL_US);
     manager_events_flush(manager);
     *ret_fd = TAKE_FD(fd);
     return 0;

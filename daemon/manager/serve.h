@@ -20,6 +20,9 @@
 #define SERVE_ACCEPTS_A_TURN 32
 #define SERVE_LOOK_INTERVAL_US 500000 /* whether who does not read is there still; after EMFILE */
 #define SERVE_TIDY_INTERVAL_US 5000000
+/* So long a socket of Serve may be on its way to its client: nobody has it then, and it is not closed. */
+#define SERVE_ON_ITS_WAY_NS 5000000000u
+#define SERVE_LOOK_AGAIN_NS 5000000000u /* for who was seen to have it */
 #define SERVE_LOG_A_SECOND 1
 #define SERVE_LOG_BURST 10
 
@@ -85,7 +88,9 @@ struct ServeClient {
     pid_t pid;
     uid_t uid;
     bool full;
-    size_t unread_before; /* at the last look */
+    bool seen;               /* somebody had its end: where nobody has, it was closed */
+    size_t unread_before;    /* at the last look */
+    uint64_t made_ns, next_look_ns;
 };
 
 RB_HEAD(ServePeers, ServePeer);
@@ -95,6 +100,8 @@ struct Serving {
     Manager *manager;
     TAILQ_HEAD(ServeClients, ServeClient) clients; /* whose turn it is comes first */
     size_t client_count;
+    bool look_closed; /* some may be closed: to be looked for at the next look */
+    uint64_t looked_ns;
     TAILQ_HEAD(, Waiting) waiting;
     size_t waiting_count;
     int epoll_fd; /* of the listeners that are watched: one switch for all of them */
@@ -170,6 +177,9 @@ void serve_client_end(ServeClient *client);
 bool serve_client_has_room(ServeClient *client);
 
 /* serve-look.c */
+/* Ends clients whose socket nobody has any more, as far as all who could are to be seen; at most once a second. Whether there
+ * were any: a client that was looked at before may be gone. */
+bool serving_end_closed_now(Serving *serving);
 void serve_timer_start(Manager *manager, uint64_t in_us);
 /* All of them: what they share has changed. */
 void servings_update(Manager *manager);

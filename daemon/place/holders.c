@@ -118,6 +118,15 @@ int holders_find(const uint64_t *inodes, size_t inode_count, size_t max, pid_t *
     return 0;
 }
 
+bool holders_has_process(pid_t pid, uint64_t inode)
+{
+    _cleanup_(closedirp) DIR *proc = opendir("/proc");
+    char text[16];
+
+    snprintf(text, sizeof(text), "%d", (int)pid);
+    return proc && process_holds(dirfd(proc), text, &inode, 1, NULL);
+}
+
 int holders_of_each(const uint64_t *inodes, size_t count, pid_t but, pid_t *ret_pids)
 {
     _cleanup_(freep) uint64_t *sorted = reallocarray(NULL, count + 1, sizeof(*sorted));

@@ -13,6 +13,8 @@
 
 /* All holders of any of these inodes but ourselves; at most max. None: *ret_pids is NULL. -errno. */
 int holders_find(const uint64_t *inodes, size_t inode_count, size_t max, pid_t **ret_pids, size_t *ret_count);
+/* Whether that process holds it; false also where that is not to be seen. */
+bool holders_has_process(pid_t pid, uint64_t inode);
 /* The inode of a socket; 0 where it cannot be told. */
 uint64_t holders_inode(int fd);
 /* The inode of the AF_VSOCK listener on this port in our network namespace, by vsock_diag (what `ss --vsock` reads); 0:
@@ -28,6 +30,9 @@ int holders_check_open(int family, const uint64_t *inodes, size_t count, bool *r
 /* One process for each of these sockets that holds it, beside ourselves and that one (or 0); 0: none that can be seen. One
  * walk. -errno. */
 int holders_of_each(const uint64_t *inodes, size_t count, pid_t but, pid_t *ret_pids);
+
+/* The same of one process alone, into those of ret_pids that are 0. Nothing where its descriptors are not to be seen: false. */
+bool holders_in_process(pid_t pid, const uint64_t *inodes, size_t count, pid_t *ret_pids);
 
 typedef struct HoldersVsock {
     uint32_t local_port, peer_cid, peer_port;

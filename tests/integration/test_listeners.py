@@ -104,7 +104,7 @@ class Listeners(Case):
         path = self.d.folder / "a.sock"
         self.register("a", listen=[f"unix://{path}"])
         path.unlink()
-        wait_for(lambda: path.exists() and connect(path), 6, "listens anew").close()
+        wait_for(lambda: path.exists() and self.c.call("Status") and connect(path), 6, "listens anew").close()
 
     def test_folder_goes_and_comes(self):
         self.place.mkdir()
@@ -112,7 +112,7 @@ class Listeners(Case):
         self.register("a", listen=[f"unix://{path}"])
         self.place.rename(self.d.folder / "gone")
         self.place.mkdir()
-        wait_for(lambda: path.exists() and connect(path), 6, "listens in the new folder").close()
+        wait_for(lambda: path.exists() and self.c.call("Status") and connect(path), 6, "listens in the new folder").close()
         shutil.rmtree(self.d.folder / "gone")
 
     def test_stale(self):

@@ -82,7 +82,7 @@ class MachineRun(Case):
         self.assertIn(f"web1: a on hybrid://{late}/v.sock:{self.port} is waiting: the folder {late} is not there", line)
         self.assertIsNone(process.poll())
         late.mkdir()
-        self.assertEqual(process.communicate(timeout=5)[0], "started\n")
+        self.assertEqual(process.communicate(timeout=30)[0], "started\n")
         self.assertEqual(process.returncode, 0)
 
     def test_timeout(self):
@@ -170,12 +170,12 @@ class MachineRun(Case):
         first = self.run_machine("web1", "--hybrid", "/nowhere/v.sock", "--", "true")
         wait_for(self.machines, 5, "it is known")
         self.c.call("RemoveMachine", name="web1")
-        self.assertIn("was removed", first.communicate(timeout=5)[1])
+        self.assertIn("was removed", first.communicate(timeout=30)[1])
         self.assertEqual(first.returncode, 1)
         first = self.run_machine("web1", "--hybrid", "/nowhere/v.sock", "--", "true")
         wait_for(self.machines, 5, "it is known")
         self.d.ctl("machine", "run", "web1", "--cid", 4711, "--", "true")
-        self.assertIn("was re", first.communicate(timeout=5)[1])
+        self.assertIn("was re", first.communicate(timeout=30)[1])
         self.assertEqual(first.returncode, 1)
 
     def test_refused(self):
