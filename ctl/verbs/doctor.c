@@ -215,7 +215,8 @@ static int doctor_on_service(const char *json, size_t size_bytes, void *userdata
     if (r >= 0 && activate)
         r = doctor_look_at_program(doctor, name, activate);
     /* What no listener has told: a program that does not start, a machine that is not there. */
-    if (r >= 0 && doctor->count == before && (failed || strcmp(state, "waiting") == 0)) {
+    bool troubled = activate && doctor_member(runtime, "reason")[0];
+    if (r >= 0 && doctor->count == before && (failed || troubled || strcmp(state, "waiting") == 0)) {
         _cleanup_(freep) char *mend = NULL;
         r = asprintf(&mend, "hvsockctl %s %s", failed && activate ? "enable" : "show", name) < 0
                 ? -ENOMEM

@@ -251,6 +251,8 @@ void manager_activate_on_started(const char *key, size_t key_size_bytes, pid_t p
         start_limit_succeeded(&serving->activating.limit);
     if (had_failed)
         activating_keep(serving);
+    if (!program->starts_unit)
+        trouble_started(serving);
     ServiceMetrics *metrics = metrics_service(manager->metrics, serving->name);
     metrics->started++;
     metrics_add_spawn(manager->metrics, serve_now_ns() - program->asked_ns);
@@ -275,6 +277,7 @@ static void tell_exited(const Program *program, int status)
         snprintf(how, sizeof(how), "killed by signal %d", WTERMSIG(status));
     else
         snprintf(how, sizeof(how), "exit status %d", WEXITSTATUS(status));
+    trouble_ended(program, status, how);
     if (program->accepted) {
         log_debug("%s: process %d has ended: %s", name, (int)program->pid, how);
         return;
@@ -359,6 +362,7 @@ int program_value(const Program *program, Buffer *value)
     buffer_clear(value);
     frame_put_number(value, KEPT_RECORD, program->record);
     frame_put_number(value, KEPT_SINCE_US, program->since_us);
+    frame_put_number(value, KEPT_ASKED_NS, program->asked_ns);
     if (accepted) {
         const PeerKey *peer = &accepted->peer->key;
         frame_put_number(value, KEPT_PEER_KIND, (uint64_t)peer->kind);
@@ -386,7 +390,7 @@ void activating_keep(Serving *serving)
     if (!hold_is_there(manager->hold))
         return;
     kept_key(&key, KEEPER_KEY_ACTIVATION, serving->name, NULL, NULL);
-    if (!activating->failed && limit->count == 0 && limit->failures == 0) {
+    if (!activating->failed && limit->count == 0 && limit->failures == 0 && activating->trouble == TROUBLE_NONE) {
         if (activating->limit_kept)
             hold_delete(manager->hold, key.text, key.size_bytes);
         activating->limit_kept = false;
@@ -399,6 +403,8 @@ void activating_keep(Serving *serving)
     frame_put_number(value, KEPT_LIMIT_FAILURES, limit->failures);
     frame_put_number(value, KEPT_LIMITED, activating->limited);
     frame_put_text(value, KEPT_FAILED, activating->failed);
+    frame_put_number(value, KEPT_TROUBLE, (uint64_t)activating->trouble);
+    frame_put_text(value, KEPT_TROUBLE_TEXT, activating->trouble_text);
     hold_put(manager->hold, key.text, key.size_bytes, value, NULL, 0);
     activating->limit_kept = true;
 }
@@ -423,6 +429,10 @@ static int take_back_activation(Manager *manager, const char *service, KeptValue
     activating->limited = value->numbers[KEPT_LIMITED] != 0;
     free(activating->failed);
     activating->failed = TAKE_PTR(value->texts[KEPT_FAILED]);
+    trouble_forget(serving);
+    activating->trouble_text = TAKE_PTR(value->texts[KEPT_TROUBLE_TEXT]);
+    if (activating->trouble_text)
+        activating->trouble = value->numbers[KEPT_TROUBLE] == TROUBLE_START ? TROUBLE_START : TROUBLE_END;
     activate_look_again(serving);
     serve_timer_start(manager, SERVE_TIDY_INTERVAL_US);
     return 0;
@@ -454,6 +464,7 @@ static int take_back_program(Manager *manager, const HoldItem *item, const char 
     program->pid = item->pid;
     program->record = value->numbers[KEPT_RECORD];
     program->since_us = value->numbers[KEPT_SINCE_US];
+    program->asked_ns = value->numbers[KEPT_ASKED_NS];
     if (number > manager->activate->next_number)
         manager->activate->next_number = number;
     activate_look_again(serving);

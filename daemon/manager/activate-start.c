@@ -165,8 +165,9 @@ bool activate_connection_consume(Serving *serving, Accepted *accepted, int fd)
 static void give_up(Serving *serving, const Activation *activate)
 {
     serving->activating.limited = true;
-    activate_fail(serving, "%s was started too often: more than %s", activate->unit ? activate->unit : "its program",
-                  activate->start_limit ? activate->start_limit : START_LIMIT_DEFAULT);
+    const char *last = serving->activating.trouble_text;
+    activate_fail(serving, "%s was started too often: more than %s%s%s", activate->unit ? activate->unit : "its program",
+                  activate->start_limit ? activate->start_limit : START_LIMIT_DEFAULT, last ? "; " : "", last ? last : "");
 }
 
 static bool may_start(Serving *serving, const Activation *activate)
@@ -236,6 +237,7 @@ void activate_unit_started(Serving *serving)
 {
     serving->activating.unit_starts = true;
     start_limit_succeeded(&serving->activating.limit);
+    trouble_started(serving);
     log_info("%s: its unit is started", serving->name);
     manager_log_program(serving->manager, serving->name, "activated", NULL, 0, "its unit");
     manager_event(serving->manager, "started", serving->name, NULL, "the unit of %s is started", serving->name);

@@ -137,6 +137,7 @@ void activate_put_off(Serving *serving, bool passing, const char *why)
         activate_fail(serving, "%s (%d times in a row)", why, START_FAILURES_MAX);
         return;
     }
+    trouble_start_failed(serving, why);
     if (bucket_take(&activating->log_ns, 1000000000u / LOG_A_SECOND, (uint64_t)(LOG_BURST - 1) * 1000000000u / LOG_A_SECOND, now_ns)) {
         log_warning("%s: %s; tried again in %llu ms", serving->name, why,
                     (unsigned long long)((activating->limit.next_ns - now_ns) / 1000000u));
@@ -155,6 +156,7 @@ void manager_activate_clear(Manager *manager, const char *name)
         return;
     bool was_failed = activating->failed != NULL;
     free(TAKE_PTR(activating->failed));
+    trouble_forget(serving);
     activating->limit = (StartLimit){0};
     activating->limited = false;
     /* What later is for the sake of a unit stays. */
@@ -244,12 +246,13 @@ void manager_activate_settled(Manager *manager)
 
 /* ---- what is shown ---- */
 
-bool manager_activate_is_active(const Manager *manager, const Service *service, const char **ret_failed)
+bool manager_activate_is_active(const Manager *manager, const Service *service, const char **ret_failed, const char **ret_trouble)
 {
     const Serving *serving = serving_find((Manager *)(uintptr_t)manager, service->context->name);
     const Activation *activate = service->context->activate;
 
     *ret_failed = NULL;
+    *ret_trouble = activate && serving ? serving->activating.trouble_text : NULL;
     if (activate && serving && serving->activating.failed)
         *ret_failed = serving->activating.failed;
     else if (activate && !activate->unit && manager->activate->without_keeper)
@@ -308,6 +311,7 @@ void activating_release(Serving *serving)
     if (activating->error_fd > 0)
         fd_close(activating->error_fd);
     free(TAKE_PTR(activating->failed));
+    trouble_forget(serving);
 }
 
 bool activating_is_over(Serving *serving)
@@ -320,12 +324,13 @@ bool activating_is_over(Serving *serving)
         return false;
     /* It is gone, and so is what was remembered of it. */
     if (service && service->context->activate) {
-        if (activating->failed || activating->later || activating->limit.failures > 0)
+        if (activating->failed || activating->later || activating->limit.failures > 0 || activating->trouble != TROUBLE_NONE)
             return false;
         if (start_limit_is_counting(&activating->limit, service->context->activate->start_limit, serve_now_ns()))
             return false;
     }
     free(TAKE_PTR(activating->failed));
+    trouble_forget(serving);
     activating->limit = (StartLimit){0};
     activating_keep(serving);
     return true;

@@ -35,6 +35,9 @@ typedef enum Taking {
     TAKING_TO_CLOSE, /* what should be started cannot be: rather than wait for ever, peers are hung up */
 } Taking;
 
+/* What went wrong last. */
+typedef enum Trouble { TROUBLE_NONE, TROUBLE_START, TROUBLE_END } Trouble;
+
 /* From when it is asked for until it has ended. */
 struct Program {
     RB_ENTRY(Program) by_number;
@@ -43,7 +46,7 @@ struct Program {
     Accepted *accepted; /* its connection; NULL: it has the listeners */
     uint64_t number;
     uint64_t record;    /* what it was started as, see activate_hash */
-    uint64_t asked_ns;  /* CLOCK_MONOTONIC; 0: not by us */
+    uint64_t asked_ns;  /* CLOCK_MONOTONIC; 0: not known */
     uint64_t frame;     /* by which the keeper was asked: hold_has_begun */
     uint64_t since_us;
     pid_t pid;          /* 0: on its way */
@@ -66,6 +69,8 @@ struct Activating {
     StartLimit limit;
     bool limit_kept;         /* the keeper has an item of it */
     bool limited;            /* it was that that made it fail */
+    Trouble trouble;
+    char *trouble_text;      /* NULL: TROUBLE_NONE */
     char *failed;            /* why nothing is started any more, until somebody mends it; NULL: it is */
     uint64_t record;         /* activate_hash of the service's, as of the last look; 0: none yet */
     bool look_again;         /* when the change has settled */
@@ -116,6 +121,13 @@ void activate_listeners(Serving *serving, Service *service);
 void activate_unit_started(Serving *serving);
 void activate_unit_failed(Serving *serving);
 void activate_on_unit(const char *service, const char *why, bool refused, void *userdata);
+
+/* ---- activate-trouble.c: what is shown of a service that is not given up ---- */
+void trouble_start_failed(Serving *serving, const char *why);
+void trouble_started(Serving *serving);
+/* how: an exit status or a signal, in words. */
+void trouble_ended(const Program *program, int status, const char *how);
+void trouble_forget(Serving *serving);
 
 /* ---- activate-program.c: programs, and what the keeper has of them ---- */
 Program *program_new(Serving *serving, Accepted *accepted);

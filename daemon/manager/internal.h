@@ -358,7 +358,7 @@ void manager_activate_clear(Manager *manager, const char *name);
 /* The change has settled: programs that nobody wants any more are stopped. */
 void manager_activate_settled(Manager *manager);
 /* What state it makes its service: failed, with why; active; or neither (false, NULL). */
-bool manager_activate_is_active(const Manager *manager, const Service *service, const char **ret_failed);
+bool manager_activate_is_active(const Manager *manager, const Service *service, const char **ret_failed, const char **ret_trouble);
 size_t manager_activate_count(const Manager *manager); /* of programs */
 /* `,"programs":[…]`, where there are some. */
 void manager_activate_render(const Manager *manager, const Service *service, Buffer *text);

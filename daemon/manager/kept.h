@@ -41,6 +41,9 @@ typedef enum KeptTag {
     KEPT_LIMIT_FAILURES = 26,
     KEPT_LIMITED = 27,
     KEPT_FAILED = 28,
+    KEPT_ASKED_NS = 29, /* CLOCK_MONOTONIC */
+    KEPT_TROUBLE = 30,
+    KEPT_TROUBLE_TEXT = 31,
     KEPT_TAGS,
 } KeptTag;
 

@@ -21,7 +21,7 @@ typedef struct Shown {
 static Shown service_state(const Manager *manager, const Service *service)
 {
     size_t count = 0, listening = 0, failed = 0;
-    const char *waits = NULL, *fails = NULL, *given_up;
+    const char *waits = NULL, *fails = NULL, *given_up, *trouble;
 
     if (!service_effectively_enabled(service))
         return (Shown){"disabled", NULL};
@@ -38,13 +38,13 @@ static Shown service_state(const Manager *manager, const Service *service)
     }
     if (count > 0 && failed == count)
         return (Shown){"failed", fails};
-    bool runs = manager_activate_is_active(manager, service, &given_up);
+    bool runs = manager_activate_is_active(manager, service, &given_up, &trouble);
     if (given_up)
         return (Shown){"failed", given_up};
     if (runs || leases_of_service(manager->leases, service->context->name))
-        return (Shown){"active", NULL};
+        return (Shown){"active", trouble};
     if (listening > 0)
-        return (Shown){"listening", NULL};
+        return (Shown){"listening", trouble};
     if (count > 0)
         return (Shown){"waiting", waits ? waits : fails};
     return (Shown){"registered", NULL};

@@ -28,7 +28,7 @@ void kept_value_release(KeptValue *value)
 static bool is_text(uint16_t tag)
 {
     return tag == KEPT_CLAIM || tag == KEPT_USER || tag == KEPT_GROUP || tag == KEPT_MODE || tag == KEPT_PATH ||
-           tag == KEPT_TEXT || tag == KEPT_PEER_MACHINE || tag == KEPT_FAILED;
+           tag == KEPT_TEXT || tag == KEPT_PEER_MACHINE || tag == KEPT_FAILED || tag == KEPT_TROUBLE_TEXT;
 }
 
 int kept_value_read(FrameFields fields, KeptValue *value)
