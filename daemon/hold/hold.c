@@ -139,7 +139,7 @@ static void ring_later(Hold *hold)
         ring(hold);
 }
 
-static int send_quietly(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
+int hold_send_quietly(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
 {
     uint64_t until_us = 0;
     int r;
@@ -165,7 +165,7 @@ static int send_quietly(Hold *hold, const Buffer *frame, const int *fds, size_t 
 
 int hold_send(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
 {
-    int r = send_quietly(hold, frame, fds, fd_count);
+    int r = hold_send_quietly(hold, frame, fds, fd_count);
 
     if (r == 0)
         ring(hold);
@@ -174,7 +174,7 @@ int hold_send(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count)
 
 static void send_or_drop(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count, bool quietly)
 {
-    int r = quietly ? send_quietly(hold, frame, fds, fd_count) : hold_send(hold, frame, fds, fd_count);
+    int r = quietly ? hold_send_quietly(hold, frame, fds, fd_count) : hold_send(hold, frame, fds, fd_count);
 
     if (r == 0 && quietly)
         ring_later(hold);

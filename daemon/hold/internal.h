@@ -67,6 +67,8 @@ struct Hold {
 void hold_drop(Hold *hold);
 /* Sends a frame, for which the keeper is woken, and waits for room (of what, the keeper never leaves long). */
 int hold_send(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count);
+/* The same, but the keeper is not woken. */
+int hold_send_quietly(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count);
 /* Waits for the next frame, into hold->data. -ETIMEDOUT; -ENOTCONN. */
 int hold_receive(Hold *hold, uint64_t until_us, Frame *ret, FdList *ret_fds);
 /* Not the answer that is waited for: told by the loop. */

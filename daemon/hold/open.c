@@ -216,8 +216,9 @@ static int hello_send(Hold *hold)
     if (begun_fd >= 0)
         frame_put_number(&hold->frame, KEEPER_TAG_BEGUN, 1);
     int r = frame_end(&hold->frame);
+    /* Not woken: one that has connected is looked at. */
     if (r == 0)
-        r = hold_send(hold, &hold->frame, (const int[]){hold->bell_fd, begun_fd}, begun_fd < 0 ? 1 : 2);
+        r = hold_send_quietly(hold, &hold->frame, (const int[]){hold->bell_fd, begun_fd}, begun_fd < 0 ? 1 : 2);
     hold->begun.sent_before = hold->sent;
     return r;
 }

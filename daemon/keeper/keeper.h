@@ -33,7 +33,7 @@ struct Peer {
     int fd;       /* -1: it is closed, and freed at the end of the turn */
     int bell_fd;  /* is written to when it wants us to read; -1: whatever it sends is read at once */
     uint64_t *begun; /* counts its frames, where it sees it; or NULL */
-    bool is_drained; /* there was nothing more to read */
+    bool is_drained; /* there was nothing more to read, or it is to be read when the bell says so */
     bool is_deaf; /* it reads no more; what it has sent before counts still */
     uint32_t events; /* those of epoll that are asked for */
     TAILQ_HEAD(, Answer) answers; /* those that there was no room for yet */
@@ -104,7 +104,7 @@ void peers_accept(Keeper *keeper);
 void peer_add_consume(Keeper *keeper, int fd, bool is_client); /* one who was let in */
 void peer_on_event(Peer *peer, uint32_t events);
 void peer_close(Peer *peer);
-/* From now on it is read when this says so; what is there now is read first. */
+/* From now on it is read when this says so, or at its end. */
 void peer_set_bell_consume(Peer *peer, int fd);
 /* Its frames are counted there from now on. */
 void peer_set_begun_consume(Peer *peer, int fd);

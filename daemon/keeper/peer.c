@@ -119,6 +119,7 @@ void peer_set_bell_consume(Peer *peer, int fd)
     }
     fd_close(peer->bell_fd);
     peer->bell_fd = fd;
+    peer->is_drained = !peer->is_deaf; /* of one that is replaced, everything is read */
 }
 
 void peer_set_begun_consume(Peer *peer, int fd)
@@ -438,7 +439,7 @@ static void receive(Peer *peer, char *data, int frames_max)
     Keeper *keeper = peer->keeper;
 
     peer->is_drained = false;
-    for (int i = 0; i < frames_max && peer->fd >= 0 && peer_reads(peer); i++) {
+    for (int i = 0; i < frames_max && peer->fd >= 0 && peer_reads(peer) && !peer->is_drained; i++) {
         _cleanup_(fd_list_clear) FdList fds = {0};
         size_t size;
         bool cut;
@@ -446,7 +447,7 @@ static void receive(Peer *peer, char *data, int frames_max)
         int r = frame_receive_cut(peer->fd, data, &size, &fds, &cut);
         if (r == FRAME_AGAIN) {
             peer->is_drained = true;
-            break;
+            continue;
         }
         count_begun(peer);
         if (r == 0)

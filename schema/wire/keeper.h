@@ -68,7 +68,7 @@ typedef enum KeeperTag {
     KEEPER_TAG_RESULT = 14,
     KEEPER_TAG_PROGRAM = 15 | FRAME_CRITICAL, /* the fields below */
     /* The frame's first descriptor is an eventfd(2) that hvsockd writes to when something that it has sent is to be read now:
-     * the socket itself need not be looked at until then, or until its end. What was sent is held by the socket meanwhile. A
+     * after HELLO the socket itself is not looked at until then, or until its end. What was sent is held by the socket meanwhile. A
      * side that knows nothing of it looks at the socket, or does not send it: either is right. */
     KEEPER_TAG_BELL = 16,
     /* The frame's next descriptor is a memfd_create(2) of 8 bytes, sealed against being made smaller: the keeper writes there how
