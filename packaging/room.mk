@@ -27,7 +27,9 @@ INSTALLED_FILES := $(B)/libhvsock.so.0>$(LIBDIR)/libhvsock.so.0 ctl/libhvsock/hv
   packaging/completion/hvsockctl.bash>$(BASHDIR)/hvsockctl packaging/completion/_hvsockctl>$(ZSHDIR)/_hvsockctl \
   packaging/completion/hvsockctl.fish>$(FISHDIR)/hvsockctl.fish README.md>$(DOCDIR)/README.md packaging/ssh/ssh_config>$(DOCDIR)/examples/ssh_config \
   $(foreach e,$(wildcard config/examples/*.yaml config/examples/*/*.yaml),$(e)>$(DOCDIR)/$(e:config/%=%))
-INSTALLED_LINKS := libhvsock.so.0>$(LIBDIR)/libhvsock.so
+# libhvsock(3) under the name of each function.
+INSTALLED_LINKS := libhvsock.so.0>$(LIBDIR)/libhvsock.so \
+  $(foreach f,$(sort $(shell sed -n 's/^\.Nm \(hvsock_[a-z_]*\).*/\1/p' packaging/man/libhvsock.3)),libhvsock.3>$(MANDIR)/man3/$(f).3)
 
 install: all docs $(MADE)
 	$(Q)set -e; put() { install -D -m "$$1" "$${2%>*}" "$(DESTDIR)$${2#*>}"; }; \

@@ -54,7 +54,7 @@ class Clients(Case):
             self.run_client(*command, **environment)
             self.assertEqual(client.recv(1000).decode(), f"hello from hello at unix://{self.path}\n")
 
-    def build_c(self):
+    def build_c(self, name="hello"):
         installed, folder = os.environ.get("HVSOCK_INSTALLED"), os.environ.get("HVSOCK_PKGCONFIGDIR")
         if not installed:
             self.skipTest("needs what is installed: `make check-clients`")
@@ -67,7 +67,7 @@ class Clients(Case):
             check=True,
         )
         MADE.mkdir(parents=True, exist_ok=True)
-        program = MADE / "hello"
+        program = MADE / name
         subprocess.run(
             [
                 *os.environ.get("CC", "cc").split(),
@@ -79,7 +79,7 @@ class Clients(Case):
                 *os.environ.get("CLIENT_CFLAGS", "").split(),
                 "-o",
                 str(program),
-                str(HERE / "c/hello.c"),
+                str(HERE / f"c/{name}.c"),
                 *flags.stdout.split(),
             ],
             check=True,
@@ -104,6 +104,20 @@ class Clients(Case):
         self.d.terminate()
         done = self.run_client(program, LD_LIBRARY_PATH=library, expect=1)
         self.assertEqual(done.stderr, "hello: no hvsockd: No such file or directory\n")
+
+    def test_c_serves(self):
+        program, library = self.build_c("serve")
+        self.begin()
+        done = self.run_client(program, "none", LD_LIBRARY_PATH=library, expect=1)
+        self.assertEqual(done.stderr, "serve: no service is called none; `hvsockctl list` shows those there are\n")
+        server = self.process([program], env=self.d.ctl_environment(LD_LIBRARY_PATH=library), stdin=subprocess.DEVNULL)
+        for _ in range(2):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(20)
+                client.connect(str(self.path))
+                self.assertEqual(client.makefile().readline(), f"hello, uid:{os.getuid()}, at unix://{self.path}\n")
+        self.c.call("Unregister", name="hello")
+        self.assertEqual(server.wait(20), 0)
 
     def test_header(self):
         """It compiles alone, as C99 and as C++."""
@@ -167,7 +181,7 @@ class Clients(Case):
                 self.assertTrue(text.startswith("hello, {"), text)
                 self.assertEqual(json.loads(text[len("hello, ") :])["peer"], f"uid:{os.getuid()}")
         self.c.call("Unregister", name="hello")
-        self.assertEqual(server.wait(10), 0)
+        self.assertEqual(server.wait(20), 0)
 
     def manual_lines(self, language):
         """The program that stands in hvsockd(8), of at most ten lines, a closing brace not counted."""
@@ -305,8 +319,10 @@ class Clients(Case):
 
 class Manual(Case):
     def test_example_is_the_manuals(self):
-        """The program of libhvsock(3) is the one that is tested here."""
+        """The programs of libhvsock(3) are those that are tested here."""
         page = (ROOT / "packaging/man/libhvsock.3").read_text()
-        example = re.search(r"\.Bd -literal[^\n]*\n(#include <hvsock\.h>.*?)\n\.Ed", page, re.DOTALL).group(1)
-        program = pathlib.Path(HERE / "c/hello.c").read_text()
-        self.assertEqual(example.replace("\\e", "\\") + "\n", program[program.index("#include") :])
+        examples = re.findall(r"\.Bd -literal[^\n]*\n(#include <.*?)\n\.Ed", page, re.DOTALL)
+        self.assertEqual(len(examples), 2)
+        for example, name in zip(examples, ("hello", "serve")):
+            program = pathlib.Path(HERE / f"c/{name}.c").read_text()
+            self.assertEqual(example.replace("\\e", "\\") + "\n", program[program.index("#include") :])

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -105,9 +106,33 @@ static void test_accept(void **state)
     close(ends[1]);
 }
 
+/* No descriptor is free: the connection is closed, and told; the next one is as good as ever. */
+static void test_accept_without_room(void **state)
+{
+    struct rlimit before, few = {0};
+    hvsock_connection connection = {.fd = -1};
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    send_message(ends[0], GOOD, 1);
+    send_message(ends[0], GOOD, 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int r = hvsock_accept(ends[1], &connection);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(r, -EMFILE);
+    assert_int_equal(connection.fd, -1);
+    assert_null(connection.service);
+    assert_int_equal(hvsock_accept(ends[1], &connection), 0);
+    hvsock_connection_release(&connection);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_accept)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_accept), cmocka_unit_test(test_accept_without_room)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
