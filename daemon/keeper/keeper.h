@@ -71,6 +71,7 @@ struct Keeper {
     bool is_ending; /* everything is let go of; what runs is waited for */
     uint64_t end_by_us;
     uint64_t look_at_us; /* whether the path is still ours */
+    uint64_t watchdog_us, alive_at_us; /* when systemd is to hear from us again */
 
     Buffer out; /* for the frame that is made now */
     char in[FRAME_MAX_BYTES], drained[FRAME_MAX_BYTES];

@@ -183,6 +183,15 @@ static uint64_t look_after_path(Keeper *keeper, uint64_t now_us)
     return keeper->look_at_us;
 }
 
+static uint64_t tell_alive(Keeper *keeper, uint64_t now_us)
+{
+    if (now_us >= keeper->alive_at_us) {
+        notify_state("WATCHDOG=1");
+        keeper->alive_at_us = now_us + keeper->watchdog_us / 2;
+    }
+    return keeper->alive_at_us;
+}
+
 static int timeout_ms(uint64_t next_us, uint64_t now_us)
 {
     if (next_us == NEVER_US)
@@ -207,6 +216,7 @@ static int loop(Keeper *keeper)
         uint64_t next_us = look_after_path(keeper, now_us);
         next_us = sooner(next_us, programs_tick(keeper, now_us));
         next_us = sooner(next_us, reexec(keeper, now_us));
+        next_us = sooner(next_us, tell_alive(keeper, now_us));
         if (keeper->client)
             peer_pump(keeper->client); /* what has ended meanwhile */
         if (keeper->client && keeper->client->lingers_until_us > 0)
@@ -281,6 +291,8 @@ static int keeper_make(Keeper *keeper)
     if (keeper->epoll_fd < 0 || getrandom(keeper->instance, sizeof(keeper->instance), 0) != sizeof(keeper->instance))
         return -errno;
     keeper->program_path = realpath("/proc/self/exe", NULL);
+    keeper->watchdog_us = notify_watchdog_us();
+    keeper->alive_at_us = keeper->watchdog_us == UINT64_MAX ? NEVER_US : 0;
     return loop_add(keeper, keeper->signal_fd, &keeper->signal_fd);
 }
 

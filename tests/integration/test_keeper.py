@@ -700,6 +700,48 @@ class Life(KeeperCase):
             keeper.end()
             self.assertEqual(notify.recv(100), b"STOPPING=1")
 
+    def test_watchdog(self):
+        """It is heard of in half the time that was asked for, as long as it goes on; also once it has executed itself anew."""
+        keeper = Keeper(start=False)
+        self.addCleanup(keeper.close)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind("\0hvsock-keeper-notify-%d" % os.getpid())
+            notify.settimeout(10)
+            keeper.environment |= {"NOTIFY_SOCKET": "@hvsock-keeper-notify-%d" % os.getpid(), "WATCHDOG_USEC": "200000"}
+            keeper.start()
+            self.assertEqual([notify.recv(100) for _ in range(4)], [b"READY=1"] + [b"WATCHDOG=1"] * 3)
+            self.assertEqual(keeper.client().call(REEXEC).type, DONE)
+            while notify.recv(100) != b"READY=1":
+                pass
+            self.assertEqual([notify.recv(100) for _ in range(2)], [b"WATCHDOG=1"] * 2)
+            os.kill(keeper.pid, signal.SIGSTOP)
+            # What it had sent before is there still.
+            notify.settimeout(1)
+            with self.assertRaises(TimeoutError):
+                while True:
+                    notify.recv(100)
+            os.kill(keeper.pid, signal.SIGCONT)
+            notify.settimeout(10)
+            self.assertEqual(notify.recv(100), b"WATCHDOG=1")
+
+    def test_watchdog_of_another(self):
+        """What is meant for another process, or is no time, is not answered."""
+        for pid, usec in ((str(os.getpid()), "100000"), (None, "x"), (None, "0")):
+            keeper = Keeper(start=False)
+            self.addCleanup(keeper.close)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+                notify.bind("\0hvsock-keeper-notify-%d" % os.getpid())
+                keeper.environment |= {"NOTIFY_SOCKET": "@hvsock-keeper-notify-%d" % os.getpid(), "WATCHDOG_USEC": usec}
+                if pid:
+                    keeper.environment["WATCHDOG_PID"] = pid
+                keeper.start()
+                notify.settimeout(10)
+                self.assertEqual(notify.recv(100), b"READY=1")
+                notify.settimeout(0.3)
+                with self.assertRaises(TimeoutError):
+                    notify.recv(100)
+                keeper.end()
+
     def test_private_folder_is_gone(self):
         """What a killed test leaves in a folder that is removed ends by itself."""
         keeper = self.keeper("--private")
