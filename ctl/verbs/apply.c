@@ -62,6 +62,28 @@ static bool apply_add_conflict(const Applied *applied, const json_t *conflict, P
     return place != NULL;
 }
 
+/* By its name: it is no matter of a field. */
+static bool apply_add_declared(const Applied *applied, const json_t *declared, Problems *problems)
+{
+    const char *name = json_string_value(json_object_get(declared, "name"));
+    const char *origin = json_string_value(json_object_get(declared, "origin"));
+    bool told = false;
+
+    for (size_t i = 0; name && origin && i < applied->service_count + applied->machine_count; i++) {
+        bool is_service = i < applied->service_count;
+        size_t at = is_service ? i : i - applied->service_count, first = problems->count;
+        const FilePlace *place = is_service ? &applied->service_places[at] : &applied->machine_places[at];
+        const char *const *record = is_service ? applied->services[at] : applied->machines[at];
+        if (strcmp(*record, name) != 0) /* the first field of both is the name */
+            continue;
+        problems_add(problems, "name", "change it there, then `hvsockctl reload`, or leave it out here", "%s is declared in a file (%s)",
+                     name, origin);
+        load_locate(place->file, place->record, problems, first);
+        told = true;
+    }
+    return told;
+}
+
 static bool apply_add_invalid(const Applied *applied, const json_t *parameters, Problems *problems)
 {
     const char *field = json_string_value(json_object_get(parameters, "field")), *rest;
@@ -78,16 +100,22 @@ static bool apply_add_invalid(const Applied *applied, const json_t *parameters, 
 /* What the daemon found wrong in records, with the places that they came from. false: it was something else. */
 static bool apply_tell_places(const Registry *registry, const Applied *applied)
 {
-    bool conflict = text_equal(registry->refusal, "Conflict"), told = false;
+    static const struct {
+        const char *error;
+        bool (*add)(const Applied *applied, const json_t *parameters, Problems *problems);
+    } kinds[] = {{"Conflict", apply_add_conflict}, {"Declared", apply_add_declared}, {"InvalidField", apply_add_invalid}};
     _cleanup_(problems_release) Problems problems = {0};
+    size_t kind = 0;
 
-    if (!conflict && !text_equal(registry->refusal, "InvalidField"))
+    while (kind < ELEMENTS_OF(kinds) && !text_equal(registry->refusal, kinds[kind].error))
+        kind++;
+    if (kind == ELEMENTS_OF(kinds))
         return false;
     json_t *parameters = json_loads(registry->refusal_parameters, 0, NULL);
     const json_t *others = json_object_get(parameters, "others");
-    told = conflict ? apply_add_conflict(applied, parameters, &problems) : apply_add_invalid(applied, parameters, &problems);
-    for (size_t i = 0; told && conflict && i < json_array_size(others); i++)
-        apply_add_conflict(applied, json_array_get(others, i), &problems);
+    bool told = kinds[kind].add(applied, parameters, &problems);
+    for (size_t i = 0; told && i < json_array_size(others); i++)
+        kinds[kind].add(applied, json_array_get(others, i), &problems);
     json_decref(parameters);
     if (!told)
         return false;

@@ -56,20 +56,25 @@ static bool is_mine(const Origin *origin, const char *set, uid_t uid)
     return origin->kind == STORED_APPLY && text_equal(origin->source, set) && origin->uid == uid;
 }
 
+/* What is declared in files is told of all of them, after everything else that refuses. */
 static int put_services(ChangeSet *changes, const Caller *caller, Document *document, const char *set, Failure *failure)
 {
     Manager *manager = changes->manager;
     uid_t uid = caller->credentials->uid;
+    int refused = 0;
 
     for (size_t i = 0; document->services && document->services[i]; i++) {
         ServiceContext *context = document->services[i];
         Service *old = registry_find_service(&manager->registry, context->name);
         uint32_t port;
         int r = manager_check_rights(manager, caller, context, manager_wanted_port(manager, caller, context, &port), failure);
-        if (r == 0 && old && old->origin->kind == STORED_FILE)
-            r = manager_refuse_service(failure, old);
         if (r != 0)
             return r;
+        if (old && old->origin->kind == STORED_FILE) {
+            if ((refused = manager_refuse_service(failure, old)) < 0)
+                return refused;
+            continue;
+        }
         bool same = false;
         if (old && is_mine(old->origin, set, uid) && (r = manager_service_is_same(manager, old, context, &same)) < 0)
             return r;
@@ -84,13 +89,14 @@ static int put_services(ChangeSet *changes, const Caller *caller, Document *docu
             return -ENOMEM;
         change->index = (unsigned)i;
     }
-    return 0;
+    return refused;
 }
 
 static int put_machines(ChangeSet *changes, const Caller *caller, Document *document, const char *set, Failure *failure)
 {
     Manager *manager = changes->manager;
     uid_t uid = caller->credentials->uid;
+    int refused = 0;
 
     for (size_t i = 0; document->machines && document->machines[i]; i++) {
         MachineContext *context = document->machines[i];
@@ -98,8 +104,11 @@ static int put_machines(ChangeSet *changes, const Caller *caller, Document *docu
         if (!access_is_administrator(manager->access, caller->credentials))
             return failure_not_allowed(failure, context->name,
                                        "machines are for administrators (see hvsockd.yaml(5), administrators)");
-        if (old && old->origin->kind == STORED_FILE)
-            return manager_refuse_machine(failure, old);
+        if (old && old->origin->kind == STORED_FILE) {
+            if ((refused = manager_refuse_machine(failure, old)) < 0)
+                return refused;
+            continue;
+        }
         if (old && is_mine(old->origin, set, uid) && record_equal(&record_type_MachineContext, old->context, context))
             continue;
         _cleanup_(machine_context_freep) MachineContext *copy = NULL;
@@ -111,7 +120,7 @@ static int put_machines(ChangeSet *changes, const Caller *caller, Document *docu
             return -ENOMEM;
         change->index = (unsigned)i;
     }
-    return 0;
+    return refused;
 }
 
 /* Names that are another's. They are told with all other conflicts. */
@@ -223,8 +232,10 @@ static int collect(ChangeSet *changes, const Caller *caller, Document *document,
         r = refuse_twice(failure, "machines", (void *const *)document->machines, twice);
     if (r == 0)
         r = put_machines(changes, caller, document, set, failure);
-    if (r == 0)
-        r = put_services(changes, caller, document, set, failure);
+    if (r == 0 || r == FAILURE_DECLARED) {
+        int declared = put_services(changes, caller, document, set, failure);
+        r = declared != 0 ? declared : r;
+    }
     if (r == 0)
         r = find_others_names(changes, set, caller->credentials->uid);
     Origin *origin = registry_find_origin(&manager->registry, STORED_APPLY, set, caller->credentials->uid);

@@ -38,11 +38,15 @@ void failure_release(Failure *failure)
 {
     buffer_release(&failure->parameters);
     failure->code = 0;
+    failure->other_count = 0;
 }
+
+#define OTHERS_MAX 99
 
 static Buffer *failure_begin(Failure *failure, FailureCode code)
 {
     failure->code = code;
+    failure->other_count = 0;
     buffer_clear(&failure->parameters);
     buffer_append_char(&failure->parameters, '{');
     return &failure->parameters;
@@ -110,20 +114,33 @@ int failure_conflict(Failure *failure, const char *field, const char *value, con
     return failure_end(failure);
 }
 
-int failure_add_conflict(Failure *failure, const char *field, const char *value, const char *holder, const char *origin,
-                         uint64_t since_us)
+/* One more of `others`. The end of what is there is taken off: of the first, or of the list. false: there is no memory, or there
+ * are as many as are told. */
+static bool failure_begin_other(Failure *failure)
 {
     Buffer *json = &failure->parameters;
 
-    if (json->failed || json->size_bytes < 2)
-        return (int)failure->code;
-    /* The end of what is there is taken off: of the first conflict, or of the list of others. */
-    bool first = json->data[json->size_bytes - 2] != ']';
-    json->size_bytes -= first ? 1 : 2;
-    buffer_append_text(json, first ? ",\"others\":[{" : ",{");
-    failure_write_conflict(failure, field, value, holder, origin, since_us);
-    buffer_append_text(json, "}]");
+    if (json->failed || json->size_bytes < 2 || failure->other_count == OTHERS_MAX)
+        return false;
+    json->size_bytes -= failure->other_count == 0 ? 1 : 2;
+    buffer_append_text(json, failure->other_count == 0 ? ",\"others\":[{" : ",{");
+    failure->other_count++;
+    return true;
+}
+
+static int failure_end_other(Failure *failure)
+{
+    buffer_append_text(&failure->parameters, "}]");
     return failure_end(failure);
+}
+
+int failure_add_conflict(Failure *failure, const char *field, const char *value, const char *holder, const char *origin,
+                         uint64_t since_us)
+{
+    if (!failure_begin_other(failure))
+        return (int)failure->code;
+    failure_write_conflict(failure, field, value, holder, origin, since_us);
+    return failure_end_other(failure);
 }
 
 int failure_invalid_field(Failure *failure, const Problems *problems)
@@ -158,10 +175,15 @@ int failure_invalid_field_text(Failure *failure, const char *field, const char *
 
 int failure_declared(Failure *failure, const char *name, const char *origin)
 {
-    failure_begin(failure, FAILURE_DECLARED);
+    bool first = failure->code != FAILURE_DECLARED;
+
+    if (first)
+        failure_begin(failure, FAILURE_DECLARED);
+    else if (!failure_begin_other(failure))
+        return FAILURE_DECLARED;
     failure_text(failure, "name", name);
     failure_text(failure, "origin", origin);
-    return failure_end(failure);
+    return first ? failure_end(failure) : failure_end_other(failure);
 }
 
 int failure_not_allowed(Failure *failure, const char *name, const char *reason)

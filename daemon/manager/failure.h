@@ -36,6 +36,7 @@ typedef struct Failure Failure;
 struct Failure {
     FailureCode code; /* 0: none */
     Buffer parameters; /* a JSON object */
+    unsigned other_count; /* in its `others` */
 };
 
 /* "io.hvsock.Registry.NoSuchService" */
@@ -53,6 +54,7 @@ int failure_add_conflict(Failure *failure, const char *field, const char *value,
 /* The first problem that is no warning; where there are more, the reason says so. */
 int failure_invalid_field(Failure *failure, const Problems *problems);
 int failure_invalid_field_text(Failure *failure, const char *field, const char *reason, const char *hint);
+/* Where it is Declared already: one of its `others`. */
 int failure_declared(Failure *failure, const char *name, const char *origin);
 int failure_not_allowed(Failure *failure, const char *name, const char *reason);
 int failure_busy(Failure *failure, const char *name, pid_t pid, uid_t uid, uint64_t since_us);

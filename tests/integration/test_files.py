@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import uuid
 
 from hv.case import NOBODY, Case, StartFailed, wait_for
 
@@ -53,6 +54,26 @@ class Files(Case):
         self.assertEqual(self.state(self.c, "guest-log"), "listening")
         with self.refuses("Conflict", field="port", holder="guest-log", origin=f"file:{path}"):
             self.c.call("Register", service={"name": "other", "port": self.port})
+
+    def test_declared_of_many(self):
+        """Apply tells all that files declare, and hvsockctl where each stands in the file that was applied."""
+        names = [f"s{i:03}" for i in range(120)]
+        services = "".join(f"  - {{name: {name}, guid: 9a5b7b00-0000-4000-8000-{name[1:]:0>12}, listen: []}}\n" for name in names)
+        path = self.d.file("a", f"services:\n{services}machines:\n  - {{name: web1, cid: 4711}}\n")
+        self.start()
+        applied = self.d.folder / "applied.yaml"
+        applied.write_text(
+            f"services:\n  - {{name: s000, port: {self.port}}}\n  - {{name: new, port: {self.other}, listen: []}}\n"
+            f"  - {{name: s007, port: {self.other}, listen: []}}\nmachines:\n  - {{name: web1, cid: 4712}}\n"
+        )
+        told = self.d.ctl("apply", applied, expect=3).stderr
+        for place, field, name in (("2:12", "services[0]", "s000"), ("4:12", "services[2]", "s007"), ("6:12", "machines[0]", "web1")):
+            self.assertIn(f"{applied}:{place}: {field}.name: {name} is declared in a file (file:{path}); ", told)
+        self.assertNotIn("new", told)
+        with self.refuses("Declared", name="s000") as caught:
+            self.c.call("Apply", services=[{"name": name, "guid": str(uuid.uuid4()), "listen": []} for name in names])
+        self.assertEqual([other["name"] for other in caught.exception.parameters["others"]], names[1:100])
+        self.assertEqual(self.names(), names, "nothing was changed")
 
     def test_reload(self):
         self.d.file("a", f"services:\n  - {{name: a, port: {self.port}}}\n")
