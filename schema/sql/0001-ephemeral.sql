@@ -4,6 +4,7 @@ CREATE TABLE boot (
     id TEXT NOT NULL                    -- /proc/sys/kernel/random/boot_id: what is of another boot is over
 );
 
+-- Without rowids: one tree for each table, so that a change writes one page and not two. One of before, of this boot, has two, and is as good.
 CREATE TABLE machines (
     name TEXT NOT NULL,
     origin TEXT NOT NULL,               -- 'apply' or 'user'
@@ -14,7 +15,7 @@ CREATE TABLE machines (
     process_start_ticks INTEGER NOT NULL, -- field 22 of /proc/PID/stat, which tells it from a later one of that number
     context TEXT NOT NULL,
     PRIMARY KEY (origin, name)
-);
+) WITHOUT ROWID;
 
 CREATE TABLE services (
     name TEXT NOT NULL,
@@ -26,4 +27,4 @@ CREATE TABLE services (
     process_start_ticks INTEGER NOT NULL,
     context TEXT NOT NULL,
     PRIMARY KEY (origin, name)
-);
+) WITHOUT ROWID;
