@@ -2,6 +2,7 @@
 /* hvsockctl doctor: what it sees of this host by itself: sockets, drivers, devices, other programs' listeners. vsock_diag
  * has no manual page: linux/vm_sockets_diag.h. */
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -90,12 +91,13 @@ bool doctor_has_transport(void)
     return found;
 }
 
+/* Its ioctls ask for no right to write: who opens it for reading alone takes a CID, too. linux/drivers/vhost/vsock.c. */
 int doctor_look_at_vhost(Doctor *doctor)
 {
     static const char device[] = "/dev/vhost-vsock";
     struct stat status;
 
-    if (!doctor->has_cids || stat(device, &status) < 0 || !(status.st_mode & 0002))
+    if (!doctor->has_cids || stat(device, &status) < 0 || !(status.st_mode & 0006))
         return 0;
     return doctor_find(doctor, device, "chmod o-rw /dev/vhost-vsock",
                        "every user can open it (mode %04o), take any CID that is free and be that machine: rules about "
@@ -193,7 +195,7 @@ static void foreign_name(const Foreign *foreign, char whose[static 64])
     snprintf(whose, 64, " by process %d (%s)", (int)foreign->pid, program);
 }
 
-void doctor_name_server(Doctor *doctor, const char *path, char whose[static 64])
+pid_t doctor_name_server(Doctor *doctor, const char *path, char whose[static 64])
 {
     Foreign foreign = {.inode = (uint64_t)json_integer_value(json_object_get(doctor->served, path))};
     Foreigners foreigners = {.items = &foreign, .count = 1};
@@ -201,16 +203,34 @@ void doctor_name_server(Doctor *doctor, const char *path, char whose[static 64])
     if (foreign.inode > 0)
         foreigners_find_processes(&foreigners);
     foreign_name(&foreign, whose);
+    return foreign.pid;
+}
+
+char *doctor_register(const char *whose, const char *kind, const char *number)
+{
+    const char *name = strchr(whose, '(');
+    Buffer text = {0};
+    char *mend;
+
+    buffer_append_text(&text, "hvsockctl register ");
+    size_t begin = text.size_bytes;
+    for (name = name ? name + 1 : ""; *name && *name != ')'; name++)
+        buffer_append_char(&text, isascii(*name) && isalnum((unsigned char)*name) ? (char)tolower((unsigned char)*name) : '-');
+    if (text.size_bytes == begin || (!text.failed && !isalpha((unsigned char)text.data[begin])))
+        buffer_append_text(&text, "other");
+    buffer_printf(&text, "-%.8s --%s %s --listen ''", number, kind, number);
+    return buffer_take(&text, &mend, NULL) < 0 ? NULL : mend;
 }
 
 static int doctor_on_foreign(Doctor *doctor, const Foreign *foreign)
 {
-    char what[32], whose[64], mend[64];
+    char what[32], whose[64], number[16];
 
     foreign_name(foreign, whose);
     snprintf(what, sizeof(what), "vsock://:%u", (unsigned)foreign->port);
-    snprintf(mend, sizeof(mend), "hvsockctl register NAME --port %u", (unsigned)foreign->port);
-    return doctor_find(doctor, what, mend, "is listened on%s, and no service has that port", whose);
+    snprintf(number, sizeof(number), "%u", (unsigned)foreign->port);
+    _cleanup_(freep) char *mend = doctor_register(whose, "port", number);
+    return !mend ? -ENOMEM : doctor_find(doctor, what, mend, "is listened on%s, and no service has that port", whose);
 }
 
 static int doctor_on_socket(Doctor *doctor, Foreigners *foreigners, const struct vsock_diag_msg *socket)

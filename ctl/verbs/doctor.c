@@ -13,7 +13,6 @@
 #include "ctl/doctor.h"
 #include "schema/base/text.h"
 #include "schema/base/user.h"
-#include "schema/model/address.h"
 
 #define ANSWER_TIMEOUT_MS 5000 /* longer than hvsockd is busy with anything */
 
@@ -89,91 +88,6 @@ int doctor_look_at_owner(Doctor *doctor, const char *what, const char *removes, 
     return doctor_find(doctor, what, mend, "it was to end with process %lld, which is gone", (long long)pid);
 }
 
-/* ---- listeners ---- */
-
-static int doctor_look_at_path(Doctor *doctor, const char *what, const json_t *listener, const Address *address)
-{
-    _cleanup_(freep) char *path = NULL, *folder = NULL, *mend = NULL;
-    const char *reason = doctor_member(listener, "reason");
-
-    if (address->transport->listen_path(address, &path) < 0)
-        return doctor_find(doctor, what, NULL, "%s is %s: %s", doctor_member(listener, "address"), doctor_member(listener, "state"),
-                           reason);
-    char *slash = strrchr(path, '/');
-    folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
-    if (folder && access(folder, F_OK) < 0 && errno == ENOENT) {
-        if (!(mend = doctor_mend("mkdir -p", folder)))
-            return -ENOMEM;
-        return doctor_find(doctor, what, mend, "%s is %s: the folder %s is not there", doctor_member(listener, "address"),
-                           doctor_member(listener, "state"), folder);
-    }
-    PathState state = doctor_look_at_socket(doctor, path);
-    if (state == PATH_STALE && !(mend = doctor_mend("rm", path)))
-        return -ENOMEM;
-    if (state == PATH_SERVED && !(mend = doctor_mend("ss -xlp src", path)))
-        return -ENOMEM;
-    return doctor_find(doctor, what, mend, "%s is %s: %s%s", doctor_member(listener, "address"), doctor_member(listener, "state"),
-                       reason,
-                       state == PATH_STALE    ? " (the socket that is there is stale: nobody listens on it)"
-                       : state == PATH_SERVED ? " (another program listens there)"
-                                              : "");
-}
-
-/* `kill 12 34` of a listener's holders. NULL: there are none. */
-static char *holders_mend(const json_t *listener)
-{
-    const json_t *holders = json_object_get(listener, "holders");
-    Buffer text = {0};
-    char *mend;
-
-    if (json_array_size(holders) == 0)
-        return NULL;
-    buffer_append_text(&text, "kill");
-    for (size_t i = 0; i < json_array_size(holders); i++)
-        buffer_printf(&text, " %lld", (long long)json_integer_value(json_array_get(holders, i)));
-    return buffer_take(&text, &mend, NULL) < 0 ? NULL : mend;
-}
-
-static int doctor_look_at_listener(Doctor *doctor, const char *name, const json_t *listener)
-{
-    const char *state = doctor_member(listener, "state"), *uri = doctor_member(listener, "address"), *reason = NULL, *hint = NULL;
-    bool draining = strcmp(state, "draining") == 0;
-    _cleanup_(freep) char *mend = NULL, *path = NULL;
-    Address address;
-    int r;
-
-    if (draining)
-        json_object_set_new(doctor->draining, uri, json_true());
-    if (address_parse(uri, &address, &reason, &hint) != 0)
-        return 0; /* a newer daemon's */
-    if (address.transport->has_path && address.transport->listen_path(&address, &path) >= 0)
-        json_object_set_new(doctor->paths, path, json_true());
-    bool vsock = address.transport == &transport_vsock;
-    doctor->uses_vsock |= vsock;
-    if (vsock && address.has_port)
-        doctor_know_port(doctor, address.port);
-    if (strcmp(state, "listening") == 0) {
-        address_release(&address);
-        return 0;
-    }
-    mend = holders_mend(listener);
-    if (draining)
-        r = doctor_find(doctor, name, mend, "%s is draining: a process still holds what was handed out%s%s", uri,
-                        doctor_member(listener, "reason")[0] ? ": " : "", doctor_member(listener, "reason"));
-    else if (mend)
-        r = doctor_find(doctor, name, mend, "%s is %s: %s", uri, state, doctor_member(listener, "reason"));
-    else if (address.transport->has_path)
-        r = doctor_look_at_path(doctor, name, listener, &address);
-    else
-        r = doctor_find(doctor, name,
-                        vsock && address.cid == VSOCK_CID_HOST    ? "modprobe vhost_vsock"
-                        : vsock && address.cid == VSOCK_CID_LOCAL ? "modprobe vsock_loopback"
-                                                                  : NULL,
-                        "%s is %s: %s", uri, state, doctor_member(listener, "reason"));
-    address_release(&address);
-    return r;
-}
-
 /* What would only be seen when a peer comes. */
 static int doctor_look_at_program(Doctor *doctor, const char *name, const json_t *activate)
 {
@@ -183,9 +97,12 @@ static int doctor_look_at_program(Doctor *doctor, const char *name, const json_t
     uid_t uid;
     int r = 0;
 
-    if (program && access(program, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
-        r = doctor_find(doctor, name, NULL, "%s, which is to be started for it, is not there", program);
-    else if (program && geteuid() == 0 && access(program, X_OK) < 0 && !(mend = doctor_mend("chmod +x", program)))
+    if (program && access(program, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        _cleanup_(freep) char *disables = doctor_mend("hvsockctl disable", name);
+        r = !disables ? -ENOMEM
+                      : doctor_find(doctor, name, disables,
+                                    "%s, which is to be started for it, is not there; install it, or disable the service", program);
+    } else if (program && geteuid() == 0 && access(program, X_OK) < 0 && !(mend = doctor_mend("chmod +x", program)))
         return -ENOMEM;
     if (mend)
         r = doctor_find(doctor, name, mend, "%s, which is to be started for it, cannot be executed", program);
@@ -198,27 +115,49 @@ static int doctor_look_at_program(Doctor *doctor, const char *name, const json_t
     return r;
 }
 
+/* The numbers of what others serve (`listen: []`): who listens there is no stranger. Rules about CIDs are as good as those are. */
+static int doctor_know_service(Doctor *doctor, const json_t *context)
+{
+    const json_t *port = json_object_get(context, "port"), *peers = json_object_get(context, "peers");
+    char number[24];
+
+    doctor->has_cids |= json_array_size(json_object_get(peers, "allow")) + json_array_size(json_object_get(peers, "deny")) > 0;
+    if (json_array_size(json_object_get(context, "listen")) > 0)
+        return 0;
+    if (json_is_integer(port)) {
+        snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(port));
+        doctor_know_port(doctor, (uint32_t)json_integer_value(port));
+        if (json_object_set_new(doctor->numbers, number, json_true()) < 0)
+            return -ENOMEM;
+    }
+    return json_object_set_new(doctor->numbers, doctor_member(context, "guid"), json_true()) < 0 ? -ENOMEM : 0;
+}
+
 /* A RegistryVisitor. */
 static int doctor_on_service(const char *json, size_t size_bytes, void *userdata)
 {
     Doctor *doctor = userdata;
     json_t *service = json_loadb(json, size_bytes, 0, NULL);
     const json_t *runtime = json_object_get(service, "runtime"), *listeners = json_object_get(runtime, "listeners");
-    const char *name = doctor_member(json_object_get(service, "context"), "name"), *state = doctor_member(runtime, "state");
+    const json_t *context = json_object_get(service, "context");
+    const char *name = doctor_member(context, "name"), *state = doctor_member(runtime, "state");
     size_t before = doctor->count;
-    int r = doctor_look_at_owner(doctor, name, "unregister", json_object_get(service, "context"), runtime);
+    int r = doctor_look_at_owner(doctor, name, "unregister", context, runtime);
 
+    doctor->left_to_machine = false;
     for (size_t i = 0; i < json_array_size(listeners) && r >= 0; i++)
-        r = doctor_look_at_listener(doctor, name, json_array_get(listeners, i));
-    const json_t *activate = json_object_get(json_object_get(service, "context"), "activate");
+        r = doctor_look_at_listener(doctor, name, runtime, json_array_get(listeners, i));
+    if (r >= 0)
+        r = doctor_know_service(doctor, context);
+    const json_t *activate = json_object_get(context, "activate");
     bool failed = strcmp(state, "failed") == 0;
-    if (r >= 0 && activate)
+    if (r >= 0 && activate && strcmp(state, "disabled") != 0)
         r = doctor_look_at_program(doctor, name, activate);
     /* What no listener has told: a program that does not start, a machine that is not there. */
     bool troubled = activate && doctor_member(runtime, "reason")[0];
-    if (r >= 0 && doctor->count == before && (failed || troubled || strcmp(state, "waiting") == 0)) {
+    if (r >= 0 && doctor->count == before && !doctor->left_to_machine && (failed || troubled || strcmp(state, "waiting") == 0)) {
         _cleanup_(freep) char *mend = NULL;
-        r = asprintf(&mend, "hvsockctl %s %s", failed && activate ? "enable" : "show", name) < 0
+        r = asprintf(&mend, "hvsockctl %s %s", activate && (failed || troubled) ? "enable" : "disable", name) < 0
                 ? -ENOMEM
                 : doctor_find(doctor, name, mend, "%s%s%s%s", state, doctor_member(runtime, "reason")[0] ? ": " : "",
                               doctor_member(runtime, "reason"), failed && activate ? "; who comes is hung up" : "");
@@ -237,6 +176,21 @@ static bool doctor_is_system(const Doctor *doctor)
     return !where || !where[0];
 }
 
+/* `PATH.yaml:LINE:COLUMN: why`: who mends it does so in an editor. What is wrong with the registry's database or the log is mended by
+ * no command. */
+static int error_mend(const char *error, char **ret)
+{
+    const char *end = strstr(error, ".yaml");
+    _cleanup_(freep) char *path = end ? strndup(error, (size_t)(end - error) + strlen(".yaml")) : NULL;
+    _cleanup_(freep) char *edits = NULL;
+
+    if (!end && !strstr(error, "the folder of the configuration"))
+        return 0;
+    if (end && (!path || !(edits = doctor_mend("${EDITOR:-vi}", path))))
+        return -ENOMEM;
+    return asprintf(ret, "%s%shvsockctl check && hvsockctl reload", edits ? edits : "", edits ? " && " : "") < 0 ? -ENOMEM : 0;
+}
+
 static int doctor_look_at_status(Doctor *doctor, const char *reply)
 {
     json_t *status = json_loads(reply, 0, NULL);
@@ -244,18 +198,18 @@ static int doctor_look_at_status(Doctor *doctor, const char *reply)
     json_int_t pid = json_integer_value(json_object_get(status, "processId"));
     int r = 0;
 
+    doctor->pid = (pid_t)pid;
+    doctor->keeper_pid = (pid_t)json_integer_value(json_object_get(status, "keeperProcessId"));
     doctor->sees_processes = pid > 0 && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
-
     if (!json_object_get(status, "keeperProcessId"))
         r = doctor_find(doctor, "hvsock-keeper", doctor_is_system(doctor) ? "systemctl start hvsock-keeper" : NULL,
                         "it does not run: what is held would be lost with hvsockd, and no program is started");
     for (size_t i = 0; i < json_array_size(errors) && r >= 0; i++) {
         const char *error = json_string_value(json_array_get(errors, i));
-        /* Of files, which come last; what is wrong with the registry's database or the log is mended by no reload. */
-        bool of_file = error && (strstr(error, ".yaml") || strstr(error, "the folder of the configuration"));
-        r = doctor_find(doctor, "hvsockd",
-                        of_file && i + 1 == json_array_size(errors) ? "hvsockctl check && hvsockctl reload" : NULL, "%s",
-                        error ? error : "?");
+        _cleanup_(freep) char *mend = NULL;
+        r = error ? error_mend(error, &mend) : 0;
+        if (r >= 0)
+            r = doctor_find(doctor, "hvsockd", mend, "%s", error ? error : "?");
     }
     json_decref(status);
     return r;
@@ -271,7 +225,7 @@ static int doctor_look_at_draining(Doctor *doctor, const char *reply)
     for (size_t i = 0; i < json_array_size(draining) && r >= 0; i++) {
         const json_t *listener = json_array_get(draining, i);
         if (!json_object_get(doctor->draining, doctor_member(listener, "address")))
-            r = doctor_look_at_listener(doctor, "a service that is gone", listener);
+            r = doctor_look_at_listener(doctor, "a service that is gone", NULL, listener);
     }
     json_decref(status);
     return r;
@@ -299,11 +253,13 @@ static int doctor_look(Doctor *doctor, Registry *registry, const char *status)
 {
     int r = doctor_look_at_status(doctor, status);
     if (r == 0)
+        r = registry->ops->list_machines(registry, doctor_know_machine, doctor);
+    if (r == 0)
         r = registry->ops->list(registry, doctor_on_service, doctor);
     if (r == 0)
         r = doctor_look_at_draining(doctor, status);
     if (r == 0)
-        r = registry->ops->list_machines(registry, doctor_on_machine, doctor);
+        r = doctor_look_at_machines(doctor);
     if (r == 0)
         r = doctor_look_at_vhost(doctor);
     if (r == 0 && doctor_is_system(doctor))
@@ -316,7 +272,8 @@ static int doctor_look(Doctor *doctor, Registry *registry, const char *status)
 
 static int doctor_run(Ctl *ctl)
 {
-    Doctor doctor = {.ctl = ctl, .paths = json_object(), .draining = json_object(), .ports = json_object()};
+    Doctor doctor = {.ctl = ctl, .paths = json_object(), .draining = json_object(), .ports = json_object(),
+                     .numbers = json_object(), .machines = json_object()};
     _cleanup_(freep) char *status = NULL;
     Registry *registry;
 
@@ -333,6 +290,8 @@ static int doctor_run(Ctl *ctl)
     json_decref(doctor.draining);
     json_decref(doctor.served);
     json_decref(doctor.ports);
+    json_decref(doctor.numbers);
+    json_decref(doctor.machines);
     if (r == 0 && ctl->output.json)
         r = output_close(&doctor.findings);
     output_release(&doctor.findings);
@@ -355,7 +314,7 @@ const Verb verb_doctor = {
                    "folder is gone or is others' to write, a /dev/vhost-vsock that everybody can open, programs that "
                    "do not start, a hvsock-keeper that does not run, files that did not load, a transport that is not "
                    "loaded, a daemon that does not answer; of the host's own daemon also AF_VSOCK listeners of other "
-                   "programs. Exits 0 where all is well, 1 where something is not, 4 where no daemon answers. With "
+                   "programs. The command is complete, and for root to type. Exits 0 where all is well, 1 where something is not, 4 where no daemon answers. With "
                    "--json an array of findings: what, why, mend.",
     .run = doctor_run,
 };

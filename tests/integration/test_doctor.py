@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -45,10 +46,10 @@ class Doctor(Case):
         wait_for(lambda: not self.doctor(*before), 10, lambda: f"{found['mend']} mends it: {self.doctor(*before)}")
         return found["mend"]
 
-    def run_mend(self, mend):
-        environment = self.d.ctl_environment()
+    def run_mend(self, mend, **more):
+        environment = self.d.ctl_environment(**more)
         environment["PATH"] = f"{BUILD}:{environment['PATH']}"
-        subprocess.run(["sh", "-ec", mend], env=environment, check=True, stdout=subprocess.DEVNULL, timeout=30)
+        subprocess.run(["sh", "-ec", mend], env=environment, check=True, capture_output=True, timeout=30)
 
     def machine(self, **fields):
         folder = self.d.folder / "vm"
@@ -76,7 +77,7 @@ class Doctor(Case):
         # Nothing depends on CIDs yet.
         self.assertEqual(self.doctor(*self.vhost("0666")), [])
         self.c.call("AddMachine", machine={"name": "web1", "cid": 42})
-        for mode in ("0666", "0602"):
+        for mode in ("0666", "0602", "0604"):
             (found,) = self.doctor(*self.vhost(mode))
             self.assertEqual((found["what"], found["mend"]), ("/dev/vhost-vsock", "chmod o-rw /dev/vhost-vsock"))
             self.assertIn(f"every user can open it (mode {mode}), take any CID that is free and be that machine", found["why"])
@@ -84,6 +85,18 @@ class Doctor(Case):
         mended[-1] = mended[-1].replace("exec", "chmod o-rw /dev/vhost-vsock; exec")
         self.assertEqual(self.doctor(*mended), [])
         self.assertEqual(self.doctor(*self.vhost("0660")), [])
+        # So do rules about CIDs that are no machine's.
+        self.c.call("RemoveMachine", name="web1")
+        self.assertEqual(self.doctor(*self.vhost("0666")), [])
+        self.c.call("Register", service={"name": "a", "port": self.d.port(), "peers": {"allow": ["42"]}})
+        self.assertEqual(len(self.doctor(*self.vhost("0666"))), 1)
+
+    def test_vhost_vsock_opened_for_reading(self):
+        """... takes a CID as well: so others may not even read it."""
+        if not GUEST:
+            self.skipTest("needs vhost_vsock: runs in the guest of tests/vm alone")
+        code = "import fcntl, os, struct; fcntl.ioctl(os.open('/dev/vhost-vsock', os.O_RDONLY), 0x4008af60, struct.pack('=Q', 4711))"
+        subprocess.run(["python3", "-c", code], check=True)
 
     def test_folder_of_a_machine(self):
         folder = self.machine()
@@ -100,13 +113,49 @@ class Doctor(Case):
         self.mends("machine web2", f"every user can put another folder in the place of {above}/vm: {above} is to be written to by all")
         self.assertEqual(above.stat().st_mode & 0o7777, 0o1777)
 
+    def test_folder_of_a_group(self):
+        """Whose members are not told of: everybody in it is that machine."""
+        if os.geteuid() != 0:
+            self.skipTest("makes folders of others: needs root")
+        folder = self.machine(user="12345", group="12346")
+        os.chown(folder, 12345, 12346)
+        folder.chmod(0o770)
+        self.assertEqual(self.doctor(), [])
+        os.chown(folder, 12345, 12347)
+        mend = self.mends("machine web1", f"the members of group 12347 can write to its folder {folder} (mode 0770), bind there and connect as this")
+        self.assertEqual(mend, f"chmod g-w {folder}")
+        folder.chmod(0o770)
+        self.machine(user="12345", group="12347")
+        self.assertEqual(self.doctor(), [])
+
+    def test_folder_like_tmp(self):
+        """Nobody wants it to be closed: the machine is in the wrong place."""
+        self.machine().chmod(0o1777)
+        self.assertEqual(self.mends("machine web1", "it needs a folder of its own"), "hvsockctl machine remove web1")
+        self.assertEqual((self.d.folder / "vm").stat().st_mode & 0o7777, 0o1777)
+
     def test_folder_of_another_user(self):
         if os.geteuid() != 0:
             self.skipTest("makes folders of others: needs root")
         folder = self.machine(user="12345")
         os.chown(folder, 12346, 0)
+        for name in "ab":  # which fail for that, and are not told one by one
+            self.c.call("Register", service={"name": name, "port": self.d.port(), "listen": ["machine:*"]})
+        self.assertEqual(self.state(self.c, "a"), "failed")
         self.mends("machine web1", f"its folder {folder} belongs to uid 12346, and not to 12345, the machine's user")
         self.assertEqual(folder.stat().st_uid, 12345)
+        self.assertEqual(self.state(self.c, "a"), "listening")
+
+    def test_folder_of_root(self):
+        """Where hvsockd has no right of root's."""
+        if os.geteuid() != 0:
+            self.skipTest("becomes another user: needs root")
+        self.d = self.daemon(uid=12345)
+        self.c = self.client(self.d)
+        folder = self.d.folder / "of-root"
+        folder.mkdir()
+        self.c.call("Register", service={"name": "a", "listen": [f"unix://{folder}/a.sock"]})
+        self.assertEqual(self.mends("a", "may not write to the folder"), f"chown 12345 {folder} && hvsockctl reload")
 
     # ---- stale ----
 
@@ -114,6 +163,26 @@ class Doctor(Case):
         shutil.rmtree(self.machine())
         self.mends("machine web1", f"its folder {self.d.folder}/vm is not there (any more)")
         self.assertEqual(self.c.list("ListMachines", "machine"), [])
+
+    def test_folder_is_gone_and_services_are_there(self):
+        """Told once, and not once a service."""
+        folder = self.machine()
+        for name in "abc":
+            self.c.call("Register", service={"name": name, "port": self.d.port(), "listen": ["machine:*"]})
+        shutil.rmtree(folder)
+        self.wait_state(self.c, "a", "waiting")
+        self.assertEqual(self.mends("machine web1", f"its folder {folder} is not there (any more)"), "hvsockctl machine remove web1")
+
+    def test_folder_of_a_declared_machine_is_gone(self):
+        """What a file says is not removed, but made."""
+        if os.geteuid() != 0:
+            self.skipTest("makes folders of others: needs root")
+        folder = self.d.folder / "declared"
+        self.d.file("one", f"machines: [{{name: web1, hybrid: {folder}/v.sock, user: 12345}}]\nservices: [{{name: a, port: 99, listen: ['machine:*']}}]\n")
+        self.c.call("Reload")
+        self.assertEqual(self.mends("machine web1", f"its folder {folder} is not there"), f"install -d -o 12345 {folder}")
+        self.wait_state(self.c, "a", "listening")
+        self.assertEqual((folder / "v.sock_99").stat().st_uid, 12345)
 
     def test_stale_path(self):
         path = self.machine() / "v.sock_99"
@@ -138,23 +207,24 @@ class Doctor(Case):
         kit.mkdir()
         self.c.call("AddMachine", machine={"name": "mac1", "hyperkit": str(kit)})
         guid = "3ad2c7f0-5b12-4a6c-9a00-000000000001"
-        whose = f"by process {os.getpid()} ({pathlib.Path('/proc/self/comm').read_text().strip()})"
+        program = pathlib.Path("/proc/self/comm").read_text().strip()
+        whose = f"by process {os.getpid()} ({program})"
         cases = [
-            (folder / "v.sock_99", "machine web1", "hvsockctl register NAME --port 99 --listen machine:web1"),
-            (folder / f"v.sock_{guid}", "machine web1", f"hvsockctl register NAME --guid {guid} --listen machine:web1"),
-            (kit / "00000002.00000063", "machine mac1", "hvsockctl register NAME --port 99 --listen machine:mac1"),
+            (folder / "v.sock_99", "machine web1", f"{program}-99 --port 99"),
+            (folder / f"v.sock_{guid}", "machine web1", f"{program}-{guid[:8]} --guid {guid}"),
+            (kit / "00000002.00000063", "machine mac1", f"{program}-99 --port 99"),
         ]
         for path, what, mend in cases:
             with socket.socket(socket.AF_UNIX) as other:
                 other.bind(str(path))
                 other.listen()
-                (found,) = self.doctor()
-            why = f"{path} is listened on {whose}, and no service is for it"
-            self.assertEqual(found, {"what": what, "why": why, "mend": mend})
+                self.assertEqual(self.mends(what, f"{path} is listened on {whose}, and no service is for it"), f"hvsockctl register {mend} --listen ''")
+                # Whoever asks for that number is told.
+                name, _, number = mend.split()
+                self.assertIn(name, self.d.ctl("who", number).stdout)
+                self.c.call("Unregister", name=name)
+                self.assertEqual(len(self.doctor()), 1)
             path.unlink()
-            self.run_mend(mend.replace("NAME", "theirs"))
-            self.assertEqual((self.doctor(), path.exists()), ([], True))
-            self.c.call("Unregister", name="theirs")
         # What is no number of a service's is nobody's business.
         with socket.socket(socket.AF_UNIX) as other:
             other.bind(str(folder / "v.sock_control"))
@@ -180,6 +250,66 @@ class Doctor(Case):
         path = self.d.folder / "not/there"
         self.c.call("Register", service={"name": "a", "listen": [f"unix://{path}/a.sock"]})
         self.mends("a", f"unix://{path}/a.sock is waiting: the folder {path} is not there")
+
+    def test_what_is_in_the_way(self):
+        """A file, or a file that should be a folder: kept, out of the way."""
+        for what in ("a.sock", "."):
+            folder = self.d.folder / f"way{len(what)}"
+            path = folder / what
+            if what == ".":
+                path = folder
+            else:
+                folder.mkdir()
+            path.write_text("dear")
+            self.c.call("Register", service={"name": "a", "listen": [f"unix://{folder}/a.sock"]})
+            self.assertIn(f"mv {path} {path}.away", self.mends("a", "is a regular file" if what != "." else "is not a folder"))
+            self.wait_state(self.c, "a", "listening")
+            self.assertEqual(pathlib.Path(f"{path}.away").read_text(), "dear")
+            self.c.call("Unregister", name="a")
+
+    def test_folder_that_is_not_to_be_written_to(self):
+        if os.geteuid() != 0:
+            self.skipTest("makes folders of others: needs root")
+        folder = self.machine(user="12345")
+        os.chown(folder, 12345, 0)
+        folder.chmod(0o500)
+        self.c.call("Register", service={"name": "a", "port": 98, "listen": ["machine:web1"]})
+        self.assertEqual(self.mends("a", "may not write to the folder"), f"chmod u+wx {folder} && hvsockctl reload")
+        self.assertEqual(self.state(self.c, "a"), "listening")
+
+    def test_read_only_file_system(self):
+        if os.geteuid() != 0:
+            self.skipTest("mounts: needs root")
+        disk = self.d.folder / "disk"
+        (disk / "a").mkdir(parents=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "disk", disk], capture_output=True, text=True)
+        if done.returncode:
+            self.skipTest(f"mounts: {done.stderr}")
+        self.things.callback(subprocess.run, ["umount", "-l", disk], check=True)
+        (disk / "a/b").mkdir(parents=True)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        self.c.call("Register", service={"name": "a", "listen": [f"unix://{disk}/a/b/a.sock"]})
+        self.assertEqual(self.mends("a", "is read-only"), f"mount -o remount,rw {disk}")
+        self.c.call("Unregister", name="a")
+
+    def test_descriptors(self):
+        self.c.call("Status")
+        used = len(self.d.fds())
+        resource.prlimit(self.d.pid, resource.RLIMIT_NOFILE, (used, 4096))
+        self.c.call("Register", service={"name": "a", "listen": [f"unix://{self.d.folder}/{n}.sock" for n in range(30)]})
+        found = self.doctor()
+        self.assertGreater(len(found), 5)
+        self.assertEqual({one["what"] for one in found}, {"a"})
+        self.assertIn("no file descriptor left", found[0]["why"])
+        self.run_mend(found[0]["mend"])
+        self.assertEqual(resource.prlimit(self.d.pid, resource.RLIMIT_NOFILE), (4096, 4096))
+        wait_for(lambda: not self.doctor(), 20, self.doctor)
+
+    def test_address_that_is_not_ours(self):
+        """No command makes it so: then nobody is to want it."""
+        port = self.d.port()
+        self.c.call("Register", service={"name": "a", "port": port, "listen": [f"vsock://4711:{port}"]})
+        self.assertEqual(self.mends("a", "CID 4711 is not this host's CID"), "hvsockctl disable a")
 
     def test_owner_is_gone(self):
         """hvsockd ends such records itself; one that did not would be told. So a stand-in answers here."""
@@ -267,12 +397,28 @@ class Doctor(Case):
         path = self.d.file("bad", "services: [{name: a, prot: 1}]\n")
         self.c.refused("Reload")
         (found,) = self.doctor()
-        self.assertEqual((found["what"], found["mend"]), ("hvsockd", "hvsockctl check && hvsockctl reload"))
+        self.assertEqual((found["what"], found["mend"]), ("hvsockd", f"${{EDITOR:-vi}} {path} && hvsockctl check && hvsockctl reload"))
         self.assertIn(f"{path}:1:", found["why"])
         with self.assertRaises(subprocess.CalledProcessError):  # it says once more what is wrong
-            self.run_mend(found["mend"])
-        path.write_text("services: []\n")
-        self.run_mend(found["mend"])
+            self.run_mend(found["mend"], EDITOR="true")
+        self.run_mend(found["mend"], EDITOR="sed -i s/prot/port/")
+        self.assertEqual(self.doctor(), [])
+        self.assertEqual(self.c.call("Describe", name="a")["service"]["context"]["port"], 1)
+
+    def test_files_one_by_one(self):
+        """Settings, too; whoever edits them all is done with the last."""
+        for name in ("one", "two"):
+            self.d.file(name, f"services: [{{name: {name}, prot: {self.d.port()}}}]\n")
+        self.d.settings("limitz: {}\n")
+        self.c.refused("Reload")
+        found = self.doctor()
+        self.assertEqual([one["why"].split(":")[0].rsplit("/", 1)[1] for one in found], ["hvsockd.yaml", "one.yaml", "two.yaml"])
+        for i, one in enumerate(found):
+            try:
+                self.run_mend(one["mend"], EDITOR="sed -i s/prot/port/;s/limitz/limits/")
+                self.assertEqual(i, 2)
+            except subprocess.CalledProcessError:
+                self.assertLess(i, 2)
         self.assertEqual(self.doctor(), [])
 
     def test_newer_registry(self):
@@ -298,8 +444,9 @@ class Doctor(Case):
     def test_program_that_is_not_there(self):
         program = self.d.folder / "program"
         self.register_program(program)
-        (found,) = self.doctor()
-        self.assertEqual(found, {"what": "a", "why": f"{program}, which is to be started for it, is not there"})
+        self.assertEqual(self.mends("a", f"{program}, which is to be started for it, is not there"), "hvsockctl disable a")
+        self.c.call("SetEnabled", name="a", enabled=True)
+        self.assertEqual(len(self.doctor()), 1)
         program.write_text("#!/bin/sh\n")
         program.chmod(0o644)
         self.assertEqual(self.mends("a", f"{program}, which is to be started for it, cannot be executed"), f"chmod +x {program}")
@@ -348,6 +495,12 @@ time.sleep(1000)
         if GUEST:  # where the kernel says by which socket
             self.assertIn(f"{other.pid} (python3", found["why"])
             self.assertEqual(found["mend"], f"kill {other.pid}")
+            self.run_mend(found["mend"])
+            wait_for(lambda: not self.doctor(), 20)
+            self.assertEqual(self.state(self.c, "a"), "listening")
+            return
+        # Where it cannot, there is nothing to be ended; it goes on by itself when that program does.
+        self.assertEqual(found["mend"], "hvsockctl disable a")
         other.kill()
         wait_for(lambda: not self.doctor(), 10)
 
@@ -371,9 +524,19 @@ time.sleep(1000)
             other.listen()
             self.c.call("Register", service={"name": "a", "listen": [f"unix://{path}"]})
             (found,) = self.doctor()
-            self.assertIn(f"unix://{path} is waiting", found["why"])
-            self.assertIn(str(os.getpid()), found["why"] + found["mend"])
+            self.assertIn(f"unix://{path} is waiting: {path} is served by process {os.getpid()}", found["why"])
+            self.assertEqual(found["mend"], f"kill {os.getpid()}")
         wait_for(lambda: not self.doctor(), 10)
+
+    def test_path_of_a_program_that_can_be_ended(self):
+        path = self.d.folder / "other.sock"
+        code = "import socket, sys, time\ns = socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\ns.listen()\nprint(flush=True)\ntime.sleep(1000)"
+        other = self.python(code, path, stdout=subprocess.PIPE)
+        other.stdout.readline()
+        threading.Thread(target=other.wait, daemon=True).start()
+        self.c.call("Register", service={"name": "a", "listen": [f"unix://{path}"]})
+        self.assertEqual(self.mends("a", f"{path} is served by process {other.pid}"), f"kill {other.pid}")
+        self.assertEqual(self.state(self.c, "a"), "listening")
 
     def test_listeners_of_other_programs(self):
         """Asked of the host's own daemon; where the kernel has vsock_diag."""
@@ -385,14 +548,16 @@ time.sleep(1000)
         other = self.holder(port)
         system = [*PRIVATE, f'mkdir -p /run/hvsockd; mount --bind {self.d.runtime} /run/hvsockd; unset HVSOCK_SOCKET; exec "$0" "$@"']
         found = [one for one in self.doctor(*system) if one["what"].startswith("vsock://")]
+        name = f"python3-{str(port)[:8]}"
         wanted = {
             "what": f"vsock://:{port}",
             "why": f"is listened on by process {other.pid} (python3), and no service has that port",
-            "mend": f"hvsockctl register NAME --port {port}",
+            "mend": f"hvsockctl register {name} --port {port} --listen ''",
         }
         self.assertIn(wanted, found)
         self.assertNotIn(f"vsock://:{ours}", [one["what"] for one in found])
         # Not of a daemon in folders of its own: what others do is not its to say.
         self.assertEqual(self.doctor(), [])
-        self.run_mend(wanted["mend"].replace("NAME", "theirs"))
-        self.assertNotIn(wanted["what"], [one["what"] for one in self.doctor(*system)])
+        self.run_mend(wanted["mend"])
+        self.assertFalse({wanted["what"], name} & {one["what"] for one in self.doctor(*system)})
+        self.assertIn(name, self.d.ctl("who", port).stdout)
