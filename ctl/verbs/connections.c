@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hvsockctl connections: who is connected to what, at this moment. */
 
+#include <stdio.h>
+
 #include "ctl/ctl.h"
+#include "schema/model/address.h"
 
 static void member(const json_t *connection, const char *key, Buffer *text)
 {
@@ -23,6 +26,35 @@ static void cell_machine(const json_t *connection, Buffer *text, const char **re
 static void cell_peer(const json_t *connection, Buffer *text, const char **ret_colour)
 {
     member(connection, "peer", text);
+}
+
+/* The machine's, of `vsock:42:1029384`; other transports have none. */
+static void cell_cid(const json_t *connection, Buffer *text, const char **ret_colour)
+{
+    const char *peer = json_string_value(json_object_get(connection, "peer"));
+    unsigned cid;
+
+    if (peer && sscanf(peer, "vsock:%u:", &cid) == 1)
+        buffer_append_number(text, cid);
+    else
+        buffer_append_char(text, '-');
+}
+
+/* The service's, which the address has but for unix://. */
+static void cell_port(const json_t *connection, Buffer *text, const char **ret_colour)
+{
+    const char *uri = json_string_value(json_object_get(connection, "address")), *reason = NULL, *hint = NULL;
+    Address address;
+
+    if (!uri || address_parse(uri, &address, &reason, &hint) != 0) {
+        buffer_append_char(text, '-');
+        return;
+    }
+    if (address.has_port)
+        buffer_append_number(text, address.port);
+    else
+        buffer_append_char(text, '-');
+    address_release(&address);
 }
 
 static void cell_address(const json_t *connection, Buffer *text, const char **ret_colour)
@@ -47,15 +79,17 @@ static void cell_program(const json_t *connection, Buffer *text, const char **re
 
 static const Column column_service = {.name = "SERVICE", .help = "What it is connected to.", .cell = cell_service};
 static const Column column_machine = {.name = "MACHINE", .help = "The machine, where it is known.", .cell = cell_machine};
+static const Column column_cid = {.name = "CID", .help = "The machine's, on vsock.", .right = true, .cell = cell_cid};
+static const Column column_port = {.name = "PORT", .help = "The service's.", .right = true, .cell = cell_port};
 static const Column column_peer = {.name = "PEER", .help = "The other end: vsock:CID:PORT, or uid:UID.", .cell = cell_peer};
 static const Column column_program = {
     .name = "PROGRAM", .help = "The program here that has the connection, where that can be seen.", .cell = cell_program};
-static const Column column_since = {.name = "SINCE", .help = "When it was accepted.", .cell = cell_since};
+static const Column column_since = {.name = "SINCE", .help = "When it was accepted; where hvsockd did not do that, now.", .cell = cell_since};
 static const Column column_address = {
     .name = "ADDRESS", .help = "Where it came in.", .hidden = true, .cell = cell_address};
 
 static const Column *const connection_columns[] = {
-    &column_service, &column_machine, &column_peer, &column_program, &column_since, &column_address, NULL,
+    &column_service, &column_machine, &column_cid, &column_port, &column_peer, &column_program, &column_since, &column_address, NULL,
 };
 
 static int connections_run(Ctl *ctl)

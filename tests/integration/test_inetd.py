@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """hvsockctl's ways to serve: exec --inetd, listen; and what connections shows of them."""
 
+import datetime
 import json
 import os
 import signal
@@ -132,3 +133,23 @@ class Inetd(Case):
         for client in clients:
             client.close()
         wait_for(lambda: self.d.ctl("connections", "--json").stdout == "", 5)
+
+    def test_connections_of_a_machine(self):
+        """As they are shown when nothing else is asked for: service, machine, CID, port, peer, program, since."""
+        folder = self.d.folder / "vm"
+        folder.mkdir()
+        self.c.call("AddMachine", machine={"name": "web1", "hybrid": str(folder / "v.sock")})
+        self.c.call("Register", service={"name": "b", "port": 5141, "listen": ["machine:web1"]})
+        before = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=1)
+        server = self.ctl("exec", "--inetd", "b", "--", "cat")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(f"{folder}/v.sock_5141")
+            client.sendall(b"x")
+            self.assertEqual(client.recv(1), b"x")
+            heading, row = [line.split() for line in self.d.ctl("connections").stdout.splitlines()]
+            self.assertEqual(heading, ["SERVICE", "MACHINE", "CID", "PORT", "PEER", "PROGRAM", "SINCE"])
+            (child,) = self.children(server)
+            self.assertEqual(row[:7], ["b", "web1", "-", "5141", f"uid:{os.getuid()}", "cat", f"({child})"])
+            self.assertTrue(before <= datetime.datetime.fromisoformat(row[7].replace("Z", "+00:00")) <= before + datetime.timedelta(hours=1), row)
+        self.assertEqual(self.d.ctl("connections", "-o", "NOTHING", expect=2).stdout, "")
