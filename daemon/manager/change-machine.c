@@ -12,12 +12,16 @@ static int check_administrator(Manager *manager, const Caller *caller, const cha
     return manager_check_storage(manager, failure);
 }
 
-int manager_check_machine_limit(Manager *manager, size_t more, Failure *failure)
+int manager_check_machine_limit(Manager *manager, const Caller *caller, size_t more, Failure *failure)
 {
-    uint32_t limit = manager->settings->limits->machines.value;
+    const Limits *limits = manager->settings->limits;
 
-    return more > 0 && manager->registry.machine_count + more > limit
-               ? failure_limit_reached(failure, "machines", limit)
+    if (more == 0)
+        return 0;
+    if (manager->registry.machine_count + more > limits->machines.value)
+        return failure_limit_reached(failure, "machines", limits->machines.value);
+    return registry_machines_of_user(&manager->registry, caller->credentials->uid) + more > limits->machines_per_user.value
+               ? failure_limit_reached(failure, "machinesPerUser", limits->machines_per_user.value)
                : 0;
 }
 
@@ -41,7 +45,7 @@ int manager_add_machine(Manager *manager, const Caller *caller, MachineContext *
         return manager_refuse_machine(failure, old);
     if (old && old->ephemeral_pid == ephemeral_pid && record_equal(&record_type_MachineContext, old->context, context))
         return 0;
-    r = manager_check_machine_limit(manager, old ? 0 : 1, failure);
+    r = manager_check_machine_limit(manager, caller, old ? 0 : 1, failure);
     if (r == 0)
         r = manager_check_tie(manager, caller, ephemeral_pid, failure);
     if (r != 0)

@@ -244,7 +244,7 @@ static int collect(ChangeSet *changes, const Caller *caller, Document *document,
     if (r != 0)
         return r;
     r = manager_check_limits(manager, caller, count_more(changes, STORED_SERVICE), failure);
-    return r == 0 ? manager_check_machine_limit(manager, count_more(changes, STORED_MACHINE), failure) : r;
+    return r == 0 ? manager_check_machine_limit(manager, caller, count_more(changes, STORED_MACHINE), failure) : r;
 }
 
 int manager_apply(Manager *manager, const Caller *caller, Document *document_consume, bool machines_given,

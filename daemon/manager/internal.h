@@ -315,7 +315,7 @@ int changeset_run_tied(ChangeSet *set, Change *change, pid_t ephemeral_pid, Fail
 int changeset_commit(ChangeSet *set, Failure *failure);
 /* LimitReached where that many more are too many. */
 int manager_check_limits(Manager *manager, const Caller *caller, size_t more, Failure *failure);
-int manager_check_machine_limit(Manager *manager, size_t more, Failure *failure);
+int manager_check_machine_limit(Manager *manager, const Caller *caller, size_t more, Failure *failure);
 /* It is somebody else's: Declared, or Conflict. */
 int manager_refuse_service(Failure *failure, const Service *service);
 int manager_refuse_machine(Failure *failure, const Machine *machine);

@@ -163,6 +163,16 @@ size_t registry_services_of_user(Registry *registry, uid_t uid)
     return count;
 }
 
+size_t registry_machines_of_user(Registry *registry, uid_t uid)
+{
+    size_t count = 0;
+    Origin *origin;
+
+    RB_FOREACH(origin, OriginsByIdentity, &registry->origins)
+        count += origin->kind != STORED_FILE && origin->uid == uid ? origin->machine_count : 0;
+    return count;
+}
+
 static Origin *registry_reference_origin(Registry *registry, StoredOrigin kind, const char *source, uid_t uid)
 {
     Origin *origin = registry_find_origin(registry, kind, source, uid);

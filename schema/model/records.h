@@ -173,6 +173,8 @@ extern const char *const words_activation_mode[];
       .help = "Services in all.")                                                                                      \
     F(T, NUMBER, machines, "machines", .min = 1, .max = 1000000, .fallback = "10000", .fallback_json = "10000",        \
       .help = "Machines in all.")                                                                                      \
+    F(T, NUMBER, machines_per_user, "machinesPerUser", .min = 1, .max = 1000000, .fallback = "10000",                  \
+      .fallback_json = "10000", .help = "Machines that one uid may have added, also root.")                            \
     F(T, NUMBER, leases_per_user, "leasesPerUser", .min = 1, .max = 1000000, .fallback = "1000",                       \
       .fallback_json = "1000", .help = "Leases of one uid.")                                                           \
     F(T, NUMBER, watchers, "watchers", .min = 1, .max = 100000, .fallback = "1000", .fallback_json = "1000",           \

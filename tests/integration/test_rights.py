@@ -3,6 +3,7 @@
 
 import os
 import random
+import subprocess
 
 from hv.case import Case, NOBODY, wait_for
 
@@ -235,6 +236,41 @@ class Rights(Case):
         self.c.call("AddMachine", machine={"name": "web1", "cid": 4713})
         self.c.call("RemoveMachine", name="web1")
         self.c.call("AddMachine", machine={"name": "web2", "cid": 4712})
+
+    def test_machines_per_user(self):
+        """Of each administrator, root too; added and applied ones together; what goes, or ends, makes room."""
+        self.begin(settings=f"administrators: {{users: [{OTHER}, {THIRD}]}}\nlimits: {{machinesPerUser: 2}}\n")
+
+        def machine(number):
+            return {"name": f"web{number}", "cid": 4000 + number}
+
+        for uid in (OTHER, 0):
+            base = 10 * (uid + 1)
+            self.call(uid, "AddMachine", machine=machine(base))
+            self.limited(uid, "machinesPerUser", "Apply", services=[], machines=[machine(base + 1), machine(base + 2)])
+            self.call(uid, "Apply", services=[], machines=[machine(base + 1)], set=f"of-{uid}")
+            self.limited(uid, "machinesPerUser", "AddMachine", machine=machine(base + 2))
+            self.limited(uid, "machinesPerUser", "Apply", services=[], machines=[machine(base + 2)], set=f"of-{uid}-too")
+            # At its limit it may still change, and exchange, what it has.
+            self.call(uid, "AddMachine", machine={**machine(base), "labels": {"a": "b"}})
+            self.call(uid, "Apply", services=[], machines=[machine(base + 2)], set=f"of-{uid}", prune=True)
+            self.call(uid, "RemoveMachine", name=f"web{base}")
+        self.assertEqual(len(self.c.list("ListMachines", "machine")), 2)
+
+        def ends_with_a_process():
+            sleeper = subprocess.Popen(["sleep", "1000"])
+            with self.d.client() as client:
+                client.call("AddMachine", {"machine": machine(1), "ephemeralProcessId": sleeper.pid})
+                refused = client.refused("AddMachine", {"machine": machine(2)}).short
+                sleeper.kill()
+                sleeper.wait()
+                wait_for(lambda: all(m["context"]["name"] != "web1" for m in client.list("ListMachines", "machine")), 20)
+                client.call("AddMachine", {"machine": machine(2)})
+                client.call("RemoveMachine", name="web2")
+            return refused
+
+        self.assertEqual(self.as_user(OTHER, ends_with_a_process), "LimitReached")
+        self.call(THIRD, "AddMachine", machine=machine(9))
 
     def test_connections_per_user(self):
         """One more is closed at once; who leaves makes room; others are not concerned."""
