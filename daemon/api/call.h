@@ -28,6 +28,7 @@ enum SequenceStep {
     SEQUENCE_ITEM,    /* one was rendered */
     SEQUENCE_AGAIN,   /* nothing yet: it has taken long, and others may have their turn before it goes on */
     SEQUENCE_LATER,   /* nothing now; whoever knows of more makes the connection ready (only where call->endless) */
+    SEQUENCE_REFUSED, /* it cannot go on: call->failure, which ends it */
 };
 
 struct Call {

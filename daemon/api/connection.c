@@ -65,7 +65,7 @@ void connection_reply(Connection *connection, const Buffer *text, FdList *fds)
         connection->broken = true;
 }
 
-static void connection_reply_failure(Connection *connection, const Failure *failure)
+void connection_reply_failure(Connection *connection, const Failure *failure)
 {
     Buffer *text = &connection->server->text;
 

@@ -68,5 +68,6 @@ bool connection_is_full(Connection *connection);
 bool connection_waits_for_reader(const Connection *connection);
 /* A reply, to be sent with the next flush; descriptors are taken over. */
 void connection_reply(Connection *connection, const Buffer *text, FdList *fds);
+void connection_reply_failure(Connection *connection, const Failure *failure);
 /* Sends what can be sent; errors are kept for connection_run. */
 void connection_flush(Connection *connection);

@@ -100,8 +100,13 @@ static void handed_remove(Handed *handed, size_t at)
     memmove(&handed->fds.fds[at], &handed->fds.fds[at + 1], (handed->count - at) * sizeof(*handed->fds.fds));
 }
 
-/* What a service's listeners are now, compared with what was given of it. A refusal means that nothing is left of
- * it. */
+/* These mean that nothing is left of it for this client. */
+static bool is_withdrawn(FailureCode code)
+{
+    return code == FAILURE_NO_SUCH_SERVICE || code == FAILURE_NOT_ALLOWED || code == FAILURE_NOT_LISTENING;
+}
+
+/* What a service's listeners are now, compared with what was given of it. */
 static int handing_look_again(Call *call, Handing *handing, char *service)
 {
     const Connection *connection = call->connection;
@@ -113,6 +118,12 @@ static int handing_look_again(Call *call, Handing *handing, char *service)
     int r = manager_acquire(connection->server->manager, &connection->caller, names, 0, &handing->handed, &failure);
     if (r < 0)
         return r;
+    if (r > 0 && !is_withdrawn(failure.code)) { /* as where descriptors are short: what it has, it has still */
+        failure_release(&call->failure);
+        call->failure = failure;
+        failure = (Failure){0};
+        return SEQUENCE_REFUSED;
+    }
     size_t kept = 0;
     for (size_t i = 0; i < handing->given_count; i++) {
         Given *given = &handing->given[i];
@@ -174,7 +185,7 @@ static int acquire_next(Call *call, Buffer *reply, FdList *fds)
         int r = handing_look_again(call, handing, changed[0]);
         for (size_t i = 1; changed[i] && r == 0; i++)
             r = text_list_append(&handing->changed, changed[i]);
-        if (r < 0)
+        if (r != 0)
             return r;
     }
     if (!handing_has_something(handing))

@@ -41,6 +41,9 @@ static int sequence_step(Call *call)
         if (call->has_held)
             sequence_send_held(call, true);
         sequence_hold(call, text, &fds);
+    } else if (r == SEQUENCE_REFUSED) {
+        connection_reply_failure(connection, &call->failure);
+        r = SEQUENCE_END;
     } else if (r == SEQUENCE_END && call->has_held) {
         sequence_send_held(call, false);
     } else if (r == SEQUENCE_END) {

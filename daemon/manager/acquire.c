@@ -31,7 +31,7 @@ static int check_mode(Manager *manager, const Service *service, Failure *failure
                                "its handout mode is connections, so that its peers are checked; use Serve");
 }
 
-/* Neither another's lease, nor a process that holds the socket otherwise. */
+/* Neither another's lease, nor a process that holds the socket otherwise: but who has it already may have given it to its children. */
 static int check_exclusive(Manager *manager, const Caller *caller, const Service *service, Failure *failure)
 {
     const char *name = service->context->name;
@@ -41,6 +41,8 @@ static int check_exclusive(Manager *manager, const Caller *caller, const Service
     for (const Lease *lease = leases_of_service(manager->leases, name); lease; lease = lease->next_of_service)
         if (lease->pid != caller->credentials->pid)
             return failure_busy(failure, name, lease->pid, lease->uid, lease->since_us);
+    if (leases_has_kind(manager->leases, name, LEASE_LISTENERS, caller->credentials->pid))
+        return 0;
     for (const Listener *listener = service->listeners; listener; listener = listener->next) {
         _cleanup_(freep) pid_t *pids = NULL;
         size_t count = 0;
