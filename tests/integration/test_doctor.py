@@ -468,6 +468,16 @@ class Doctor(Case):
             self.assertEqual(client.recv(1), b"")
         self.assertEqual(self.mends("a", "failed: its program was started too often: more than 2/100s; "), "hvsockctl enable a")
 
+    def test_program_that_failed_once(self):
+        """It is tried again by itself; whoever has mended it need not wait for that."""
+        path = self.register_program("/bin/false")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(str(path))
+            self.assertEqual(client.recv(1), b"")
+        wait_for(self.doctor, 20)
+        self.assertEqual(self.mends("a", "listening: "), "hvsockctl enable a")
+
     # ---- collisions ----
 
     HOLDER = """
