@@ -164,7 +164,7 @@ class Libvirt(Hook):
 
 # Makes the chroot, leaves a pid file where it forks, changes root's part of the path and user, and becomes the VMM.
 JAILER = """#!/usr/bin/python3
-import os, sys
+import os, sys, time
 own, vmm = sys.argv[1:sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1:]
 value = lambda name, default=None: own[own.index(name) + 1] if name in own else default
 name = os.path.basename(value("--exec-file"))
@@ -173,10 +173,11 @@ os.makedirs(root, exist_ok=True)
 uid, gid = int(value("--uid")), int(value("--gid"))
 os.chown(root, uid, gid)
 if "--daemonize" in own:
-    pid = os.fork()
-    if pid:
-        open(os.path.join(root, name + ".pid"), "w").write(str(pid))
+    if os.fork():
         sys.exit(0)
+    os.setsid()
+    time.sleep(0.2) # its parent has ended when it is written
+    open(os.path.join(root, name + ".pid"), "w").write(str(os.getpid()))
 os.chdir(root)
 os.setgroups([]); os.setresgid(gid, gid, gid); os.setresuid(uid, uid, uid)
 os.execv(value("--exec-file"), [name, *vmm])
@@ -223,6 +224,8 @@ class Jailer(Hook):
         (self.root / "v.sock").unlink()
 
     def test_daemonized(self):
+        self.root.mkdir(parents=True)
+        (self.root / "firecracker.pid").write_text(str(os.getpid()))  # left by an earlier start
         starter = self.start("--name", "other", "--vsock", "/./v.sock", jailer=["--daemonize"])
         told = json.loads(starter.stdout.readline() or starter.stderr.read())
         self.assertTrue(told["connected"])
