@@ -300,7 +300,5 @@ int inetd_listen(Ctl *ctl, const char *address, InetdListen listen, void *userda
         r = inetd_block_signals(&inetd);
     if (r == 0)
         r = listen(userdata, &inetd.signals_before, &inetd.fds[0]);
-    if (r == 0)
-        r = fd_set_nonblocking(inetd.fds[0], true);
     return r == 0 ? inetd_loop(&inetd) : r;
 }

@@ -21,7 +21,7 @@ typedef struct InetdWork {
 /* Serves the services until SIGTERM or SIGINT, or until one of them cannot be served any more. An ExitStatus; -errno. */
 int inetd_run(Ctl *ctl, char *const *names, const InetdWork *work);
 /* The same with a listening socket of our own, which `listen` makes once signals are looked after: it answers 0 or an ExitStatus
- * (told), or -errno, and keeps the socket, which does not block then. signals: as they were before. address: for messages. */
+ * (told), or -errno, and keeps the socket, which does not block. signals: as they were before. address: for messages. */
 typedef int (*InetdListen)(void *userdata, const sigset_t *signals, int *ret_fd);
 int inetd_listen(Ctl *ctl, const char *address, InetdListen listen, void *userdata, const InetdWork *work);
 

@@ -38,15 +38,16 @@ static EndKind end_kind(int fd, int ours, bool *ret_is_socket)
     return fd == ours ? END_SOCKET : END_OTHER;
 }
 
-void flow_open(Flow *flow, int from, int to, int ours, bool messages)
+void flow_open(Flow *flow, int from, int to, int ours, int type)
 {
-    *flow = (Flow){.from = from, .to = to, .messages = messages, .pipe = {-1, -1}};
+    *flow = (Flow){.from = from, .to = to, .datagrams = type == SOCK_DGRAM, .pipe = {-1, -1}};
+    flow->messages = flow->datagrams || type == SOCK_SEQPACKET;
     EndKind first = end_kind(from, ours, &flow->from_is_socket), second = end_kind(to, ours, &flow->to_is_socket);
 
     flow->from_blocks = !flow->from_is_socket && (first == END_OTHER || first == END_PIPE);
     /* A terminal or a pipe that has room takes this much without blocking. */
     flow->write_max_bytes = second == END_OTHER || second == END_PIPE ? PIPE_BUF : CHUNK_BYTES;
-    if (messages || first == END_OTHER || second == END_OTHER)
+    if (flow->messages || first == END_OTHER || second == END_OTHER)
         flow->way = FLOW_COPIES;
     else
         flow->way = first == END_PIPE || second == END_PIPE ? FLOW_SPLICES : FLOW_SPLICES_BY_PIPE;
@@ -145,7 +146,7 @@ static int step_copy(Flow *flow)
     if (flow->pending == 0) {
         ssize_t size = copy_read(flow);
         if (size == 0)
-            return FLOW_ENDED;
+            return flow->datagrams && flow->from_is_socket ? FLOW_MOVED : FLOW_ENDED;
         if (size < 0)
             return flow_read_failed(flow);
         flow->at = 0;

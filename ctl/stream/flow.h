@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One direction of a connection: what comes from one descriptor and goes to another. Bytes go by splice(2) where the kernel can,
- * through a pipe of the flow's own where neither end is one; else they are copied. Messages keep their bounds. */
+ * through a pipe of the flow's own where neither end is one; else they are copied. Messages keep their bounds. socket(2). */
 #pragma once
 
 #include <stdbool.h>
@@ -18,7 +18,8 @@ typedef enum FlowWay {
 struct Flow {
     int from, to; /* not the flow's own */
     FlowWay way;
-    bool messages;
+    bool messages;       /* with bounds; */
+    bool datagrams;      /* ... of which an empty one is no end */
     bool from_is_socket, to_is_socket;
     bool from_blocks;    /* once read, it is to be ready again */
     bool waits_for_room; /* for `to`; else for `from` */
@@ -41,8 +42,8 @@ enum {
 };
 
 /* Where one of them is a socket of ours it does not block (O_NONBLOCK); others are taken as they are, and not changed: their
- * flags are other processes', too. ours: which socket that is, or -1. Messages: of whichever is a socket with bounds. */
-void flow_open(Flow *flow, int from, int to, int ours, bool messages);
+ * flags are other processes', too. ours: which socket that is, or -1. type: its type (SOCK_STREAM and so on). */
+void flow_open(Flow *flow, int from, int to, int ours, int type);
 void flow_release(Flow *flow);
 /* Moves what can be moved now, up to a bound, and returns 0; then waits_for_room says what to wait for. -errno, with failed_to. */
 int flow_move(Flow *flow);

@@ -126,7 +126,7 @@ static int bind_vsock(int fd, const Address *address, const char *text, Failure 
 
 int listener_open(const Address *address, const char *text, int type, Failure *failure, Listener *ret)
 {
-    _cleanup_(listener_close) Listener listener = {.fd = socket_open(address, socket_type(type))};
+    _cleanup_(listener_close) Listener listener = {.fd = socket_open(address, socket_type(type) | SOCK_NONBLOCK)};
     bool vsock = address->transport == &transport_vsock;
     struct stat status;
     int r;

@@ -14,6 +14,6 @@ struct Listener {
 };
 
 enum { LISTENER_FAILED = 1 };
-/* type: SERVICE_STREAM and so on. A socket's file that nobody listens on is replaced. 0; LISTENER_FAILED with *failure; -ENOMEM. */
+/* type: SERVICE_STREAM and so on. It does not block. A socket's file that nobody listens on is replaced. 0; LISTENER_FAILED with *failure; -ENOMEM. */
 int listener_open(const Address *address, const char *text, int type, Failure *failure, Listener *ret);
 void listener_close(Listener *listener);

@@ -195,14 +195,13 @@ static int join_loop(Join *join)
 int relay_run(Relay *relay, int fd)
 {
     Join join = {.relay = relay, .fd = fd, .type = socket_option(fd, SO_TYPE), .family = socket_option(fd, SO_DOMAIN)};
-    bool messages = join.type == SOCK_SEQPACKET || join.type == SOCK_DGRAM;
     int r = fd_set_nonblocking(fd, true);
 
     if (r < 0)
         return r;
     signal(SIGPIPE, SIG_IGN);
-    flow_open(&join.flows[UP], STDIN_FILENO, fd, fd, messages);
-    flow_open(&join.flows[DOWN], fd, STDOUT_FILENO, fd, messages);
+    flow_open(&join.flows[UP], STDIN_FILENO, fd, fd, join.type);
+    flow_open(&join.flows[DOWN], fd, STDOUT_FILENO, fd, join.type);
     join.open[UP] = !relay->input_ended;
     join.open[DOWN] = true;
     if (relay->input_ended && join.type != SOCK_DGRAM)
@@ -219,14 +218,13 @@ int relay_run(Relay *relay, int fd)
 
 int relay_echo(int fd)
 {
-    int type = socket_option(fd, SO_TYPE);
     Flow flow;
     int r = fd_set_nonblocking(fd, true);
 
     if (r < 0)
         return r;
     signal(SIGPIPE, SIG_IGN);
-    flow_open(&flow, fd, fd, fd, type == SOCK_SEQPACKET || type == SOCK_DGRAM);
+    flow_open(&flow, fd, fd, fd, socket_option(fd, SO_TYPE));
     while (r == 0) {
         struct pollfd watched = {.fd = fd, .events = flow.waits_for_room ? POLLOUT : POLLIN};
         if (poll(&watched, 1, -1) < 0)

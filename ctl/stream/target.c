@@ -36,13 +36,17 @@ bool operand_is_uri(const char *operand)
 }
 
 /* Windows' own sockets: what reaches the same service from here. */
-static int refuse_hyperv(Ctl *ctl, const char *uri, const Address *address)
+static int refuse_hyperv(Ctl *ctl, const char *uri, bool connects, const Address *address)
 {
     char hint[200];
 
-    if (address->has_port)
+    if (address->has_port && !connects)
+        snprintf(hint, sizeof(hint), "use vsock://:%u, also in a guest of Hyper-V, or a service's name", address->port);
+    else if (address->has_port)
         snprintf(hint, sizeof(hint),
                  "use vsock://CID:%u, in a guest of Hyper-V vsock://host:%u for its host, or SERVICE@MACHINE", address->port, address->port);
+    else if (!connects)
+        snprintf(hint, sizeof(hint), "this GUID has no vsock port, so that only hybrid://PATH:GUID (OpenVMM) can be listened on for it");
     else
         snprintf(hint, sizeof(hint),
                  "this GUID has no vsock port, so that only hybrid://PATH:GUID (OpenVMM) reaches it from Linux");
@@ -52,7 +56,7 @@ static int refuse_hyperv(Ctl *ctl, const char *uri, const Address *address)
 static int uri_check(Ctl *ctl, const char *uri, bool connects, const Address *address)
 {
     if (address->transport == &transport_hyperv)
-        return refuse_hyperv(ctl, uri, address);
+        return refuse_hyperv(ctl, uri, connects, address);
     if (address->transport == &transport_machine)
         return ctl_usage(ctl, uri, connects ? "SERVICE@MACHINE would be right" : "hvsockctl register NAME --listen machine:NAME makes hvsockd listen there",
                          "a machine is no address by itself");

@@ -137,8 +137,9 @@ static int listen_accept(Listen *work, bool is_uri, char peer[static PEER_TEXT_S
     int fd;
 
     if (is_uri) {
-        fd = work->type == SERVICE_DGRAM ? listen_join_sender(work) : accept4(work->fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd == -1)
+        if (work->type == SERVICE_DGRAM)
+            fd = listen_join_sender(work);
+        else if ((fd = accept4(work->fd, NULL, NULL, SOCK_CLOEXEC)) < 0)
             fd = errno == ECONNABORTED || errno == EINTR ? -EAGAIN : -errno;
         if (fd >= 0)
             peer_text(fd, peer, &pid);

@@ -101,7 +101,8 @@ class Listen(Peers):
 
     def test_refused_forms(self):
         for uri, why in (
-            ("hvsock:///00001414-facb-11e6-bd58-64006a7986d3", "Linux has no AF_HYPERV sockets; use vsock://CID:5140"),
+            ("hvsock:///00001414-facb-11e6-bd58-64006a7986d3", "Linux has no AF_HYPERV sockets; use vsock://:5140, also in a guest of Hyper-V, or a service's name"),
+            ("hvsock:///3ad2c7f0-5b12-4a6c-9a00-000000000001", "no vsock port, so that only hybrid://PATH:GUID"),
             ("machine:web1", "hvsockctl register NAME --listen machine:NAME"),
             ("hybrid:///run/v.sock", "the port is missing"),
             ("vsock://5140", "no colon"),

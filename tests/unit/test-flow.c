@@ -99,7 +99,7 @@ static void check_volume(Kind source, Kind sink, FlowWay way)
     fd_set_nonblocking(to.far, true);
     while (file && feeding)
         feeding = feed(&from, &fed);
-    flow_open(&flow, from.near, to.near, ours, false);
+    flow_open(&flow, from.near, to.near, ours, SOCK_STREAM);
     for (unsigned rounds = 0; r == 0; rounds++) {
         assert_true(rounds < 1000000);
         if (feeding)
@@ -159,7 +159,7 @@ static void test_gone_and_lost(void **state)
             Ends from = ends_make(kinds[i], true), to = ends_make(kinds[k], false);
             int ours = kinds[i] == OURS ? from.near : kinds[k] == OURS ? to.near : -1, r = 0;
             Flow flow;
-            flow_open(&flow, from.near, to.near, ours, false);
+            flow_open(&flow, from.near, to.near, ours, SOCK_STREAM);
             assert_int_equal(write(from.far, "abc", 3), 3);
             to.far = fd_close(to.far);
             for (unsigned rounds = 0; r == 0 && rounds < 10; rounds++)
@@ -176,7 +176,7 @@ static void test_gone_and_lost(void **state)
         char byte;
         int r = 0;
         Flow flow;
-        flow_open(&flow, from.near, to.near, from.near, false);
+        flow_open(&flow, from.near, to.near, from.near, SOCK_STREAM);
         /* What it has sent arrives; that it did not read all of ours is told after that. */
         assert_int_equal(write(from.near, "unread", 6), 6);
         assert_int_equal(write(from.far, "x", 1), 1);
@@ -201,7 +201,7 @@ static void test_messages(void **state)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, a), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, b), 0);
-    flow_open(&flow, a[1], b[0], a[1], true);
+    flow_open(&flow, a[1], b[0], a[1], SOCK_SEQPACKET);
     assert_int_equal(write(a[0], "one", 3), 3);
     assert_int_equal(write(a[0], "three", 5), 5);
     assert_int_equal(flow_move(&flow), 0);
@@ -216,6 +216,30 @@ static void test_messages(void **state)
     fd_close(b[1]);
 }
 
+/* An empty one is a message like any other, which nothing can be written for. */
+static void test_datagrams(void **state)
+{
+    int a[2], b[2];
+    char bytes[1000];
+    Flow flow;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, a), 0);
+    assert_int_equal(pipe2(b, O_CLOEXEC), 0);
+    flow_open(&flow, a[1], b[1], a[1], SOCK_DGRAM);
+    assert_int_equal(send(a[0], "one", 3, 0), 3);
+    assert_int_equal(send(a[0], "", 0, 0), 0);
+    assert_int_equal(send(a[0], "two", 3, 0), 3);
+    assert_int_equal(flow_move(&flow), 0);
+    assert_false(flow.waits_for_room);
+    assert_int_equal(read(b[0], bytes, sizeof(bytes)), 6);
+    assert_memory_equal(bytes, "onetwo", 6);
+    flow_release(&flow);
+    for (size_t i = 0; i < 2; i++) {
+        fd_close(a[i]);
+        fd_close(b[i]);
+    }
+}
+
 static void test_failures(void **state)
 {
     int folder = open("/", O_RDONLY | O_CLOEXEC), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -223,11 +247,11 @@ static void test_failures(void **state)
     Ends from = ends_make(PIPE, true);
     Flow flow;
 
-    flow_open(&flow, folder, null, -1, false);
+    flow_open(&flow, folder, null, -1, SOCK_STREAM);
     assert_int_equal(flow_move(&flow), -EISDIR);
     assert_false(flow.failed_to);
     flow_release(&flow);
-    flow_open(&flow, from.near, full, -1, false);
+    flow_open(&flow, from.near, full, -1, SOCK_STREAM);
     assert_int_equal(write(from.far, "x", 1), 1);
     assert_int_equal(flow_move(&flow), -ENOSPC);
     assert_true(flow.failed_to);
@@ -245,6 +269,7 @@ int main(void)
         cmocka_unit_test(test_volumes),
         cmocka_unit_test(test_gone_and_lost),
         cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_datagrams),
         cmocka_unit_test(test_failures),
     };
 
