@@ -262,9 +262,15 @@ class Connect(Peers):
         process.stdin.write(b"hello")
         process.stdin.flush()
         wait_for(lambda: got == [b"hello"])
-        with open(f"/proc/{process.pid}/stat") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        self.assertLess(int(fields[11]) + int(fields[12]), 20, "ticks of the processor while nothing could move")
+
+        def ticks():
+            with open(f"/proc/{process.pid}/stat") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+            return int(fields[11]) + int(fields[12])
+
+        before = ticks()
+        time.sleep(0.5)
+        self.assertLess(ticks() - before, 10, "ticks of the processor while nothing could move")
         self.assertEqual(process.stdout.read(), b"d" * (8 << 20))
         self.assertEqual(process.wait(10), 0)
 
@@ -346,7 +352,7 @@ class Connect(Peers):
         began = time.monotonic()
         self.fails("the VMM has not answered; --timeout waits longer", "connect", self.answers("a", b""), "--timeout", "1")
         self.fails("the VMM has not ended its answer", "connect", self.answers("b", b"OK 1"), "--timeout", "1")
-        self.assertLess(time.monotonic() - began, 6)
+        self.assertLess(time.monotonic() - began, 30, "without --timeout it is 30 s for each")
 
     def test_hybrid_answers_wrong(self):
         for name, answer, why in (
@@ -373,9 +379,8 @@ class Connect(Peers):
                 connection.sendall(b"O")
                 time.sleep(0.2)
 
-        began = time.monotonic()
+        # 64 bytes would be too many, after 13 seconds.
         self.fails("has not ended its answer", "connect", f"hybrid://{self.server(handle)}:5", "--timeout", "1")
-        self.assertLess(time.monotonic() - began, 5)
 
     def test_full_backlog(self):
         path = self.full("full")
@@ -522,22 +527,34 @@ class Connect(Peers):
         self.assertEqual(self.connect(f"hybrid://{path}:5", "--retry", "5", data=b"up\n")[0], b"up\n")
         self.assertGreater(times[2] - times[0], 0.29)
         # What does not get better is told at once.
-        began = time.monotonic()
         self.fails("is no VMM", "connect", self.answers("wrong", b"no\n"), "--retry", "forever")
-        self.assertLess(time.monotonic() - began, 5)
 
     def test_progress(self):
+        """Once a second, and at the end; standard input that has ended already, or has not."""
+
         def handle(connection):
             connection.sendall(b"x" * 2048)
-            time.sleep(2.3)
             read_all(connection)
+            enough.wait(30)
 
-        output, errors = self.connect(f"unix://{self.server(handle)}", "--progress", data=b"y" * 100)
-        self.assertEqual(output, b"x" * 2048)
-        lines = errors.splitlines()
-        self.assertIn(len(lines), range(3, 7), errors)
-        for line in lines:
-            self.assertRegex(line, r"^sent 100 B \(.*B/s\), received 2\.0 KiB \(.*B/s\), \d+\.\d s$")
+        for ends in (True, False):
+            enough = threading.Event()
+            process = self.start("connect", f"unix://{self.server(handle, name=f's{ends}')}", "--progress")
+            process.stdin.write(b"y" * 100)
+            process.stdin.flush()
+            if ends:
+                process.stdin.close()
+            self.assertEqual(process.stdout.read(2048), b"x" * 2048)
+            began = time.monotonic()
+            lines = [process.stderr.readline().decode() for _ in range(3)]
+            self.assertGreater(time.monotonic() - began, 1.5, "no more than one a second")
+            process.stdin.close()
+            enough.set()
+            self.assertEqual(process.wait(10), 0)
+            last = process.stderr.read().decode().splitlines(keepends=True)
+            self.assertTrue(last, "one at the end")
+            for line in [*lines[1:], *last]:
+                self.assertRegex(line, r"\Asent 100 B \(.*B/s\), received 2\.0 KiB \(.*B/s\), \d+\.\d s\n\Z")
 
     def test_exec(self):
         self.assertEqual(self.connect(f"unix://{self.server(echo)}", "--exec", "echo hello; read line; echo \"got $line\" >&2"), (b"", "got hello\n"))
@@ -642,6 +659,6 @@ class Names(Peers):
         try:
             began = time.monotonic()
             self.fails("hvsockd does not answer", "connect", "ssh@web1", "--timeout", "1", expect=4)
-            self.assertLess(time.monotonic() - began, 5)
+            self.assertLess(time.monotonic() - began, 25, "without --timeout it is 30 s")
         finally:
             os.kill(self.d.pid, signal.SIGCONT)

@@ -176,10 +176,11 @@ class Log(Case):
             client.send("Unregister", {"name": "a"}, oneway=True)
             return client.refused("Metrics").short
 
+        began = time.monotonic()
         self.assertEqual(self.as_user(NOBODY, flood), "NotAllowed")
         entries = [e for e in self.log() if e["action"] == "refused"]
         self.assertEqual({e["userId"] for e in entries}, {NOBODY})
-        self.assertLess(len(entries), 40)
+        self.assertLessEqual(len(entries), 20 + time.monotonic() - began + 1)
         self.assertTrue(entries[0]["text"].startswith("Unregister: changes are for root"), entries[0])
         self.assertGreaterEqual(len(entries), 20)
         self.assertEqual(self.told(name="a")[0], ("registered", "a"))
@@ -279,11 +280,9 @@ class Log(Case):
         slow = [self.client(self.d) for _ in range(20)]
         for client in slow:
             client.send("ReadLog", {}, more=True)
-        start = time.monotonic()
         numbers = [e["sequence"] for e in self.log()]
         self.assertEqual(numbers, list(range(1, 30002)))
         self.assertEqual(len(self.log(name="s77")), 1)
-        self.assertLess(time.monotonic() - start, 20)
         if "sanitize" not in BUILD.name:
             self.assertLess(self.d.memory_kb() - before, 8000)
         for client in slow:

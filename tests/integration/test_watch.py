@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Watch: everybody is told everything in its order, or how much he missed; and who does not read costs the others nothing."""
 
-import json
+import pathlib
 import re
-import time
 
 from hv.case import BUILD, Case, Varlink, wait_for
 
@@ -78,23 +77,26 @@ class Watch(Case):
         before_kb = self.d.memory_kb()
         self.c.call("Status")
 
-        def seconds():
-            start = time.monotonic()
+        def ticks():
+            """Of the processor, whatever else this machine does."""
+            fields = pathlib.Path(f"/proc/{self.d.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            before = int(fields[11]) + int(fields[12])
             self.churn(400, 1)
-            return time.monotonic() - start
+            fields = pathlib.Path(f"/proc/{self.d.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            return int(fields[11]) + int(fields[12]) - before
 
-        alone = min(seconds() for _ in range(3))
+        alone = min(ticks() for _ in range(3))
         clients = self.watchers(500)
         first = self.metric("hvsock_events_total")
         self.churn(RING + 1024)
-        stuck = min(seconds() for _ in range(3))
+        stuck = min(ticks() for _ in range(3))
         grown_kb = self.d.memory_kb() - before_kb
         print(
-            f"500 watchers that do not read: {grown_kb} kB more; 400 changes in {alone:.2f} s alone, {stuck:.2f} s with them"
+            f"500 watchers that do not read: {grown_kb} kB more; 400 changes in {alone} ticks alone, {stuck} with them"
         )
         if "sanitize" not in BUILD.name:
             self.assertLess(grown_kb, 500 * 16)
-        self.assertLess(stuck, 2 * alone + 0.5)
+        self.assertLess(stuck, 2 * alone + 20)
         # One who reads is told all of it meanwhile.
         reader = self.watcher()
         wait_for(lambda: self.metric("hvsock_watchers") == 501, 5)
