@@ -125,14 +125,14 @@ void peer_set_bell_consume(Peer *peer, int fd)
 void peer_set_begun_consume(Peer *peer, int fd)
 {
     _cleanup_(fd_closep) int own = fd;
-    int seals = fcntl(fd, F_GET_SEALS);
+    int seals = fcntl(own, F_GET_SEALS);
     struct stat status;
 
     /* One that can be made smaller could end us. */
-    if (peer->begun || seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &status) < 0 ||
+    if (peer->begun || seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(own, &status) < 0 ||
         status.st_size < (off_t)sizeof(*peer->begun))
         return;
-    uint64_t *begun = mmap(NULL, sizeof(*begun), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    uint64_t *begun = mmap(NULL, sizeof(*begun), PROT_READ | PROT_WRITE, MAP_SHARED, own, 0);
     if (begun == MAP_FAILED)
         return;
     *begun = 0;

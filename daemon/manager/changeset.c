@@ -438,11 +438,12 @@ static int changeset_want(ChangeSet *set, Change *change)
                          &change->wanted);
 
     /* Of its other addresses nothing changes. */
-    char *machine_addresses[SERVICE_LISTEN_MAX + 1] = {NULL};
+    char *machine_addresses[SERVICE_LISTEN_MAX + 1];
     size_t count = 0;
     for (char **listen = context.listen; listen && *listen && count < SERVICE_LISTEN_MAX; listen++)
         if (text_starts_with(*listen, "machine:"))
             machine_addresses[count++] = *listen;
+    machine_addresses[count] = NULL;
     context.listen = machine_addresses;
     return plan_want(&context, change->has_port ? &change->port : NULL, changeset_changed_machines(set, &machines),
                      &change->wanted);

@@ -90,10 +90,10 @@ static int listener_plan_change(Manager *manager, Listener *listener, const Plan
 
 /* What a service holds, as the plan compares it. */
 typedef struct Held {
-    PlanListener few[8];
     PlanListener *many; /* where few are not enough */
     size_t count;
     size_t capacity;
+    PlanListener few[8]; /* as many as count are filled in */
 } Held;
 
 static int held_add(Held *held, Manager *manager, Listener *listener)
@@ -175,8 +175,11 @@ static int plan_all(Manager *manager, Service *service, PlanWanted *wanted)
 
 int manager_plan_service(Manager *manager, Service *service, PlanWanted *wanted, const ChangeSet *machines_of)
 {
-    Held held = {.count = 0};
+    Held held;
     Plan plan;
+
+    held.many = NULL;
+    held.count = held.capacity = 0;
     int r = held_collect(&held, manager, service, machines_of);
 
     if (r == 0 && held.count == 0)
