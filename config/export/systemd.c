@@ -141,6 +141,10 @@ static int append_listen(Export *export, const ServiceContext *service, const Ad
             snprintf(vsock, sizeof(vsock), "vsock:%u:%u", address->cid, address->port);
         unit_append_value(text, listen_key(service), vsock);
         paths->vsock = true;
+        /* systemd.socket(5); it would leave that line out, and go on. */
+        if (service_type(service) == SERVICE_SEQPACKET)
+            problems_add(export->problems, "type", "stream would be right, or leave it to hvsockd",
+                         "systemd listens for seqpacket on unix sockets alone, not on vsock");
         return 0;
     }
     int r = address->transport->listen_path(address, &path);
@@ -311,12 +315,16 @@ static void append_service(const ServiceContext *service, Buffer *text)
         buffer_printf(text, "Requires=%s.socket\n", service->name);
     if (!accepts && activate->start_limit)
         append_start_limit(activate->start_limit, text);
+    /* Each connection is a unit: those whose program failed are not to stay. */
+    if (accepts)
+        buffer_append_text(text, "CollectMode=inactive-or-failed\n");
     buffer_append_text(text, "\n[Service]\n");
     append_exec(activate->exec, text);
     if (activate->user)
         unit_append_value(text, "User", activate->user);
     append_groups(activate->groups, text);
     append_environment(activate->environment, text);
+    buffer_printf(text, "Environment=\"HVSOCK_SERVICE=%s\"\n", service->name);
     if (activate->working_directory)
         unit_append_value(text, "WorkingDirectory", activate->working_directory);
     if (activate->umask)
