@@ -17,6 +17,25 @@ typedef struct Shown {
     const char *reason; /* or NULL */
 } Shown;
 
+/* Why a service that listens on machines has nothing to hold. machine:* without any machine is nothing to tell of. */
+static const char *machines_missing(const Manager *manager, const Service *service)
+{
+    char **listen = service->context->listen;
+    bool known = false, named = false;
+
+    for (; service->has_machines && listen && *listen; listen++) {
+        if (!text_starts_with(*listen, "machine:"))
+            continue;
+        const char *name = *listen + strlen("machine:");
+        bool any = strcmp(name, "*") == 0;
+        known |= any ? manager->registry.machine_count > 0 : registry_find_machine((Registry *)(uintptr_t)&manager->registry, name) != NULL;
+        named |= !any;
+    }
+    return known   ? "no machine that it listens on has a transport for it"
+           : named ? "no machine that it listens on is known yet"
+                   : NULL;
+}
+
 /* The states of a service, first that fits. */
 static Shown service_state(const Manager *manager, const Service *service)
 {
@@ -47,7 +66,7 @@ static Shown service_state(const Manager *manager, const Service *service)
         return (Shown){"listening", trouble};
     if (count > 0)
         return (Shown){"waiting", waits ? waits : fails};
-    return (Shown){"registered", NULL};
+    return (Shown){"registered", machines_missing(manager, service)};
 }
 
 const char *manager_service_state(const Manager *manager, const Service *service)

@@ -90,6 +90,30 @@ class Machines(Case):
         self.c.call("Unregister", name="a")
         self.assertFalse(path.exists())
 
+    def test_nothing_to_listen_on(self):
+        """Why nothing is held, as machines come, change and go."""
+        self.c.call("Register", service={"name": "a", "port": self.port, "type": "seqpacket", "listen": ["machine:web1"]})
+        self.c.call("Register", service={"name": "b", "port": self.d.port(), "type": "seqpacket", "listen": ["machine:*"]})
+
+        def why():
+            services = [self.c.call("Describe", name=name)["service"] for name in "ab"]
+            listed = self.c.list("List", "service")
+            self.assertEqual(listed, services)
+            self.assertEqual({s["runtime"]["state"] for s in services}, {"registered"})
+            return [s["runtime"].get("reason") for s in services]
+
+        unknown, unfit = "no machine that it listens on is known yet", "no machine that it listens on has a transport for it"
+        self.assertEqual(why(), [unknown, None])
+        self.machine("web2", vmId="6f9619ff-8b86-d011-b42d-00c04fc964ff")
+        self.assertEqual(why(), [unknown, unfit])
+        self.machine("web1", hybrid=str(self.d.folder / "v.sock"))
+        self.assertEqual(why(), [unfit, unfit])
+        for name in ("web1", "web2"):
+            self.c.call("RemoveMachine", name=name)
+        self.assertEqual(why(), [unknown, None])
+        self.machine("web1", cid=4711)
+        self.assertEqual(self.listeners("a"), {(None, f"vsock://:{self.port}", "listening")})
+
     def test_every_machine(self):
         """machine:*: also machines that come later; and it goes with them."""
         first = self.hybrid("web1")
