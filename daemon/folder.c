@@ -11,6 +11,7 @@
 #include "daemon/folder.h"
 #include "daemon/log.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/process.h"
 
 int folder_make(const char *path, mode_t mode)
 {
@@ -47,7 +48,25 @@ static int lock_owner(int fd)
 }
 
 #define FOLDER_TRIES 20
+#define FOLDER_TRIES_MAX 1000
 #define FOLDER_TRY_US 20000
+
+/* One that was killed has it until all of it is closed; in the moment in which it started its keeper, until that executes. Neither
+ * is waited for by a count of tries: a machine may be slow. Whoever lives is, a moment, in case it is about to end. */
+static int lock_wait(int fd)
+{
+    for (int tries = 0, all = 0;; all++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK)
+            return -errno;
+        int pid = lock_owner(fd);
+        bool ends = pid > 0 && process_is_ending(pid);
+        if (all >= FOLDER_TRIES_MAX || (!ends && tries++ >= FOLDER_TRIES))
+            return -EWOULDBLOCK;
+        usleep(FOLDER_TRY_US);
+    }
+}
 
 int folder_take(const char *path, mode_t mode)
 {
@@ -60,12 +79,9 @@ int folder_take(const char *path, mode_t mode)
         log_error("%s: %s; hvsockd needs this folder, or another given with --runtime", path, strerror(-r));
         return r;
     }
-    /* One that was killed in the moment in which it started its keeper has it until that executes. */
-    for (int tries = 0; (r = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK && tries < FOLDER_TRIES; tries++)
-        usleep(FOLDER_TRY_US);
+    r = lock_wait(fd);
     if (r == 0)
         return 0; /* fd is kept open on purpose */
-    r = -errno;
     int pid = r == -EWOULDBLOCK ? lock_owner(fd) : 0;
     if (pid > 0)
         log_error("%s: another hvsockd runs in this folder, process %d; end that one, or choose another with --runtime",

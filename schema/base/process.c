@@ -4,12 +4,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "schema/base/fd.h"
 #include "schema/base/process.h"
 #include "schema/base/text.h"
+
+#define FLAG_EXITING 0x4 /* PF_* of linux/sched.h */
+#define FLAG_SIGNALED 0x400
 
 /* The beginning of /proc/PID/NAME, ended by NUL. */
 static bool process_read(pid_t pid, const char *name, char *text, size_t size_bytes)
@@ -57,24 +62,66 @@ bool process_name(pid_t pid, char *name, size_t size_bytes)
     return true;
 }
 
+/* Of /proc/PID/stat, from the third on; NULL: there is none. */
+static const char *stat_field(char *text, unsigned wanted)
+{
+    /* Field 2 is the name in parentheses, which may hold spaces and parentheses itself; nothing after it does. */
+    char *field = strrchr(text, ')');
+
+    for (unsigned number = 3; field && number <= wanted; number++) {
+        field = strchr(field, ' ');
+        if (field)
+            field++;
+    }
+    return field;
+}
+
 bool process_start_time(pid_t pid, uint64_t *ret_ticks)
 {
     char text[1024];
 
     if (!process_read(pid, "stat", text, sizeof(text)))
         return false;
-    /* Field 2 is the name in parentheses, which may hold spaces and parentheses itself; nothing after it does. */
-    char *field = strrchr(text, ')');
-    if (!field)
-        return false;
-    field++;
-    for (unsigned number = 3; number <= 22; number++) {
-        field = strchr(field, ' ');
-        if (!field)
-            return false;
-        field++;
+    const char *field = stat_field(text, 22);
+    return field && text_to_number_sized(field, strcspn(field, " \n"), UINT64_MAX, ret_ticks);
+}
+
+/* SIGKILL waits for it: of the thread, or of the process. */
+static bool is_killed(pid_t pid)
+{
+    static const char *const lines[] = {"\nSigPnd:", "\nShdPnd:"};
+    char text[2048];
+
+    if (!process_read(pid, "status", text, sizeof(text)))
+        return true;
+    for (size_t i = 0; i < ELEMENTS_OF(lines); i++) {
+        const char *line = strstr(text, lines[i]);
+        if (line && strtoull(line + strlen(lines[i]), NULL, 16) & 1u << (SIGKILL - 1))
+            return true;
     }
-    return text_to_number_sized(field, strcspn(field, " \n"), UINT64_MAX, ret_ticks);
+    return false;
+}
+
+bool process_is_closed(pid_t pid)
+{
+    char text[1024];
+
+    if (!process_read(pid, "stat", text, sizeof(text)))
+        return true;
+    const char *state = stat_field(text, 3);
+    return state && (*state == 'Z' || *state == 'X');
+}
+
+bool process_is_ending(pid_t pid)
+{
+    char text[1024];
+    uint64_t flags = 0;
+
+    if (process_is_closed(pid) || is_killed(pid) || !process_read(pid, "stat", text, sizeof(text)))
+        return true;
+    const char *field = stat_field(text, 9);
+    return field && text_to_number_sized(field, strcspn(field, " \n"), UINT64_MAX, &flags) &&
+           (flags & (FLAG_EXITING | FLAG_SIGNALED));
 }
 
 uid_t process_owner(pid_t pid)

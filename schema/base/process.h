@@ -17,5 +17,9 @@ bool process_name(pid_t pid, char *name, size_t size_bytes);
 bool process_start_time(pid_t pid, uint64_t *ret_ticks);
 /* Who a process runs as (the effective uid); (uid_t)-1 where it is gone. */
 uid_t process_owner(pid_t pid);
+/* It has gone, or been killed and is about to: what it has is closed by itself, soon. */
+bool process_is_ending(pid_t pid);
+/* The same, and all that it had is closed: there is none, or a zombie. */
+bool process_is_closed(pid_t pid);
 /* The process of a pidfd has ended. poll(2) says so also of a zombie. */
 bool process_has_ended(int pidfd);

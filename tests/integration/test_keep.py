@@ -271,6 +271,24 @@ c = Varlink(sys.argv[1]); s = c.call_fds("Serve", name="s"); print("there", flus
         self.assertNotEqual(self.path().stat().st_ctime_ns, made)
         self.assertIn("is lost", self.d.log_text())
 
+    def test_both_are_killed_and_started_at_once(self):
+        """Nobody waits for their end, in which thousands of sockets are closed one by one: whoever is started next does."""
+        count = 500
+        services = [{"name": f"s{i}", "listen": [f"unix://{self.d.folder}/m{i}.sock"]} for i in range(count)]
+        services[0]["handout"] = {"socket": True}
+        self.c.call("Apply", services=services)
+        for _ in range(3):
+            os.kill(self.keeper(), signal.SIGKILL)
+            self.d.process.kill()
+            killed, self.d.process = self.d.process, None
+            self.d.start()
+            killed.wait()
+            self.c = self.client(self.d)
+            wait_for(lambda: sum(s["runtime"]["state"] == "listening" for s in self.c.list()) == count, 20)
+            self.client(self.d, self.d.runtime / "handout/s0").call("Describe", name="s0")
+        self.assertNotIn("another", self.d.log_text())
+        self.c.call("Apply", services=[], prune=True)
+
     def test_changes_while_away(self):
         """Files change while nobody runs: what goes is let go of, what stays is not touched."""
         port = self.d.port()

@@ -250,6 +250,7 @@ static void test_nobody(void **state)
         assert_false(process_name(pid, name, sizeof(name)));
         assert_false(process_start_time(pid, &ticks));
         assert_int_equal(process_owner(pid), (uid_t)-1);
+        assert_true(process_is_ending(pid) && process_is_closed(pid));
     }
     assert_string_equal(name, "kept");
     assert_int_equal(ticks, 42);
@@ -261,10 +262,15 @@ static void test_ended(void **state)
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 
     assert_false(process_has_ended(pidfd));
+    assert_false(process_is_ending(pid) || process_is_closed(pid) || process_is_ending(getpid()));
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    assert_false(process_is_ending(pid) || process_is_closed(pid));
     assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_true(process_is_ending(pid)); /* from the moment on in which it was killed */
     for (int i = 0; i < 1000 && !process_has_ended(pidfd); i++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     assert_true(process_has_ended(pidfd)); /* a zombie */
+    assert_true(process_is_ending(pid) && process_is_closed(pid));
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     assert_true(process_has_ended(pidfd));
     close(pidfd);
