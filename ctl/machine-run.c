@@ -18,6 +18,7 @@
 #define LOOK_FIRST_MS 5
 #define LOOK_MOST_MS 200
 #define TELL_AFTER_MS 1000
+#define AWAY_MOST_MS 60000 /* that hvsockd may be away, meanwhile */
 #define GROUPS_MAX 3 /* reasons that are told at once, */
 #define NAMES_MAX 3  /* and listeners by name for each */
 
@@ -158,6 +159,21 @@ static void sleep_ms(uint64_t ms)
         ;
 }
 
+/* hvsockd went away, as when it is restarted: what it holds for us outlives that. Until it is back, or deadline_ms. An ExitStatus:
+ * it did not come, and that was told. */
+static int run_reopen(Run *run, uint64_t deadline_ms)
+{
+    Ctl *ctl = run->ctl;
+    int r;
+
+    ctl_tell(run->context->name, "the VMM starts when it is back and all listens", "hvsockd went away");
+    registry_close(ctl->registry);
+    ctl->registry = NULL;
+    while ((r = ctl_open_within(ctl, -1, &run->registry)) == REGISTRY_ABSENT && now_ms() < deadline_ms)
+        sleep_ms(LOOK_MOST_MS);
+    return r == 0 ? 0 : ctl_refused(ctl, r, NULL);
+}
+
 /* Until all that there is for this machine listens. An ExitStatus: it does not, and that was told. */
 static int run_wait(Run *run, uint64_t timeout_ms)
 {
@@ -169,6 +185,13 @@ static int run_wait(Run *run, uint64_t timeout_ms)
         _cleanup_(look_release) Look look = {0};
         _cleanup_(freep) char *reasons = NULL;
         int r = run->registry->ops->find_machine(run->registry, name, look_on_machine, &look);
+        if (r == REGISTRY_ABSENT) {
+            uint64_t now = now_ms(), left = now - started < timeout_ms ? timeout_ms - (now - started) : 0;
+            r = run_reopen(run, now + (left < AWAY_MOST_MS ? left : AWAY_MOST_MS));
+            if (r != 0)
+                return r;
+            continue;
+        }
         if (r != 0)
             return ctl_refused(run->ctl, r, name);
         if (!look_is_ours(&look)) {

@@ -85,6 +85,32 @@ class MachineRun(Case):
         self.assertEqual(process.communicate(timeout=30)[0], "started\n")
         self.assertEqual(process.returncode, 0)
 
+    def test_daemon_is_restarted_meanwhile(self):
+        """The record, and the wait, outlive a restart of hvsockd."""
+        self.register()
+        late = self.d.folder / "late"
+        process = self.run_machine("web1", "--hybrid", late / "v.sock", "--", "echo", "started")
+        self.assertIn("the folder", process.stderr.readline())
+        self.d.kill()
+        self.assertIn("web1: hvsockd went away; the VMM starts when it is back", process.stderr.readline())
+        self.d.start()
+        self.c = self.client(self.d)
+        self.assertEqual([m["ephemeralProcessId"] for m in self.machines()], [process.pid])
+        late.mkdir()
+        self.assertEqual(process.communicate(timeout=30)[0], "started\n")
+        self.assertEqual(process.returncode, 0)
+
+    def test_daemon_does_not_come_back(self):
+        self.register()
+        process = self.run_machine("web1", "--hybrid", "/nowhere/v.sock", "--timeout", 6, "--", "echo", "started")
+        self.assertIn("the folder", process.stderr.readline())
+        self.d.kill()
+        output, errors = process.communicate(timeout=30)
+        self.assertEqual((process.returncode, output), (4, ""))
+        self.assertIn("hvsockd went away; the VMM starts when it is back", errors)
+        self.assertIn("no hvsockd answers there", errors)
+        self.d.start()
+
     def test_timeout(self):
         self.register()
         began = time.monotonic()
