@@ -408,6 +408,7 @@ static int check_claims(ChangeSet *set)
     return 0;
 }
 
+/* Of a service that is scoped nothing is new but the addresses that it gets: what it says was judged with all the others before. */
 int changeset_find_conflicts(ChangeSet *set)
 {
     for (size_t i = 0; i < set->count; i++) {
@@ -415,7 +416,7 @@ int changeset_find_conflicts(ChangeSet *set)
         int r = 0;
         if (change->object == STORED_MACHINE && change->kind != CHANGE_REMOVE)
             r = check_machine(set, change);
-        else if (change->object == STORED_SERVICE && change->kind != CHANGE_REMOVE && change_enabled(change) &&
+        else if (change->object == STORED_SERVICE && change->kind != CHANGE_REMOVE && !change->scoped && change_enabled(change) &&
                  change->has_guid && service_has_machine_addresses(change_context(change))) {
             MachineClaim claim = {.set = set, .change = change};
             each_with_guid(set, change->name, &change->guid, same_machine_claim, &claim);
