@@ -78,6 +78,17 @@ void ctl_tell_problems(const char *what, const Problems *problems)
         ctl_tell(what, "mend these first", "%zu more problems", problems->dropped);
 }
 
+int ctl_read_record(Ctl *ctl, const char *name, void **ret)
+{
+    _cleanup_(problems_release) Problems problems = {0};
+    int r = fields_read(ctl->verb->fields, &ctl->options, name, &ctl->given, &problems, ret);
+
+    if (r != FIELDS_INVALID)
+        return r;
+    ctl_tell_problems(name, &problems);
+    return EXIT_USAGE;
+}
+
 /* ---- the registry ---- */
 
 int ctl_open_within(Ctl *ctl, int timeout_ms, Registry **ret)

@@ -36,6 +36,9 @@ int ctl_no_such(const Ctl *ctl, const char *what, const char *kind, const Neares
 /* One a line, each with its place; what: before those that have no file; or NULL. */
 void ctl_tell_problems(const char *what, const Problems *problems);
 
+/* The record that was given as options, called name; the caller's. 0; EXIT_USAGE: it is no good (told). -ENOMEM. */
+int ctl_read_record(Ctl *ctl, const char *name, void **ret);
+
 /* The registry of this host, opened once and closed at the end. 0; an ExitStatus: there is none, and it was told.
  * -errno. */
 int ctl_open(Ctl *ctl, Registry **ret);

@@ -349,7 +349,6 @@ static int machine_run_run(Ctl *ctl)
 {
     const char *name = ctl->given.operands[0];
     _cleanup_(run_release) Run run = {.ctl = ctl, .vhost_fd = -1};
-    _cleanup_(problems_release) Problems problems = {0};
     uint64_t timeout_ms;
     void *record;
 
@@ -357,12 +356,8 @@ static int machine_run_run(Ctl *ctl)
     if (r != 0)
         return r;
     bool any_cid = take_auto_cid(&ctl->given);
-    r = fields_read(ctl->verb->fields, &ctl->options, name, &ctl->given, &problems, &record);
-    if (r == FIELDS_INVALID) {
-        ctl_tell_problems(name, &problems);
-        return EXIT_USAGE;
-    }
-    if (r < 0)
+    r = ctl_read_record(ctl, name, &record);
+    if (r != 0)
         return r;
     run.context = record;
     if (!any_cid && !machine_is_known_by(run.context))

@@ -53,6 +53,24 @@ const char *output_colour(const OutputOptions *options, const char *colour)
     return "";
 }
 
+int output_finding(const OutputOptions *options, const char *what, const char *why, const char *mend, Output *findings)
+{
+    _cleanup_(freep) char *line = NULL;
+
+    if (options->json) {
+        json_t *finding = json_pack("{s:s,s:s,s:s*}", "what", what, "why", why, "mend", mend);
+        line = finding ? json_dumps(finding, JSON_COMPACT) : NULL;
+        json_decref(finding);
+        return line ? output_add(line, strlen(line), findings) : -ENOMEM;
+    }
+    if (asprintf(&line, "%s: %s", what, why) < 0)
+        return -ENOMEM;
+    output_line(line);
+    if (mend)
+        printf("    %s%s%s\n", output_colour(options, "bold"), mend, output_colour(options, "reset"));
+    return 0;
+}
+
 void output_defuse(char *text)
 {
     for (char *c = text; *c; c++)

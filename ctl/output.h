@@ -75,6 +75,9 @@ void output_json(const OutputOptions *options, const char *json, size_t size_byt
 const char *output_colour(const OutputOptions *options, const char *colour);
 /* A text as a line of its own: what came from others does not steer the terminal. */
 void output_line(char *text);
+/* One finding of doctor, as a line and the command that mends it (or NULL), or into findings, which is open, with --json.
+ * 0; -ENOMEM; what output_add answers. */
+int output_finding(const OutputOptions *options, const char *what, const char *why, const char *mend, Output *findings);
 /* Replaces control characters, newlines too. */
 void output_defuse(char *text);
 /* `{KEY: [context]}` of one object. */

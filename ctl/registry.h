@@ -64,6 +64,8 @@ struct RegistryOps {
 
     /* The API's reply, an object; owned by the caller. */
     int (*describe)(Registry *registry, const char *name, char **ret_reply);
+    /* Also of what others have put there, to be shown; NULL: there is nothing of others. */
+    int (*describe_any)(Registry *registry, const char *name, char **ret_reply);
     int (*status)(Registry *registry, char **ret_reply);
     int (*metrics)(Registry *registry, char **ret_reply);
     int (*add_service)(Registry *registry, const ServiceContext *service, pid_t ephemeral_pid, char **ret_reply);

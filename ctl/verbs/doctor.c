@@ -19,7 +19,7 @@
 int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *why_format, ...)
 {
     Buffer why = {0};
-    _cleanup_(freep) char *text = NULL, *line = NULL;
+    _cleanup_(freep) char *text = NULL;
     va_list arguments;
 
     va_start(arguments, why_format);
@@ -32,19 +32,7 @@ int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *
     /* Names of files are any bytes. */
     for (size_t bad; !text_is_utf8(text, strlen(text), &bad);)
         text[bad] = '?';
-    if (doctor->ctl->output.json) {
-        json_t *finding = json_pack("{s:s,s:s,s:s*}", "what", what, "why", text, "mend", mend);
-        line = finding ? json_dumps(finding, JSON_COMPACT) : NULL;
-        json_decref(finding);
-        return line ? output_add(line, strlen(line), &doctor->findings) : -ENOMEM;
-    }
-    if (asprintf(&line, "%s: %s", what, text) < 0)
-        return -ENOMEM;
-    output_line(line);
-    if (mend)
-        printf("    %s%s%s\n", output_colour(&doctor->ctl->output, "bold"), mend,
-               output_colour(&doctor->ctl->output, "reset"));
-    return 0;
+    return output_finding(&doctor->ctl->output, what, text, mend, &doctor->findings);
 }
 
 /* Whoever copies it into a shell gets this path, whatever a machine's user called its files. */

@@ -15,18 +15,13 @@ static int machine_add_run(Ctl *ctl)
 {
     const char *name = ctl->given.operands[0];
     _cleanup_(freep) char *reply = NULL;
-    _cleanup_(problems_release) Problems problems = {0};
     _cleanup_(machine_context_freep) MachineContext *context = NULL;
     Registry *registry;
     pid_t ephemeral_pid = 0;
     void *record;
 
-    int r = fields_read(ctl->verb->fields, &ctl->options, name, &ctl->given, &problems, &record);
-    if (r == FIELDS_INVALID) {
-        ctl_tell_problems(name, &problems);
-        return EXIT_USAGE;
-    }
-    if (r < 0)
+    int r = ctl_read_record(ctl, name, &record);
+    if (r != 0)
         return r;
     context = record;
     if (!machine_is_known_by(context))

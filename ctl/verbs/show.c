@@ -17,7 +17,7 @@ static int show_run(Ctl *ctl)
     int r = ctl_open(ctl, &registry);
     if (r != 0)
         return r;
-    r = registry->ops->describe(registry, name, &reply);
+    r = (registry->ops->describe_any ? registry->ops->describe_any : registry->ops->describe)(registry, name, &reply);
     if (r != 0)
         return ctl_refused(ctl, r, name);
     if (!ctl_reply_member(reply, "service", &service, &size))

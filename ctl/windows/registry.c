@@ -172,7 +172,8 @@ static const HostKey *find_key(const Host *host, const char *name)
     return found || !guid_parse(name, &guid) ? found : host_find_guid(host, &guid, NULL);
 }
 
-int registry_windows_describe_any(Registry *registry, const char *name, char **ret_reply)
+/* Of a key that is called so, ours before others'. */
+static int windows_describe_any(Registry *registry, const char *name, char **ret_reply)
 {
     _cleanup_(host_release) Host host = {0};
     int r = read_host(registry, false, &host);
@@ -460,6 +461,7 @@ static const RegistryOps registry_windows = {
     .lookup = windows_lookup,
     .list_machines = windows_list_machines,
     .describe = windows_describe,
+    .describe_any = windows_describe_any,
     .status = windows_status,
     .add_service = windows_add_service,
     .remove_service = windows_remove_service,

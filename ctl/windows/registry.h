@@ -15,5 +15,3 @@ int registry_windows_answer(Registry *registry, int answer);
 int registry_windows_refuse_plan(Registry *registry, int answer, const Problems *problems, const Plan *plan);
 /* All keys, not only ours as the seam's list has them. */
 int registry_windows_list_all(Registry *registry, RegistryVisitor on_service, void *userdata);
-/* `{"service":…}` of a key that is called so, ours before others'. */
-int registry_windows_describe_any(Registry *registry, const char *name, char **ret_reply);

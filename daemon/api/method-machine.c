@@ -23,21 +23,14 @@ static int finish_machine(Call *call, Buffer *reply)
     return machine_render(call, machine, reply);
 }
 
-static int finish_empty(Call *call, Buffer *reply)
-{
-    buffer_append_text(reply, "{}");
-    return 0;
-}
-
 int method_add_machine(Call *call, Buffer *reply)
 {
     AddMachineParameters *arguments = call->arguments;
     Connection *connection = call->connection;
 
-    int r = method_begin_write(call, arguments->machine->name);
+    int r = method_begin_write(call, arguments->machine->name, finish_machine);
     if (r < 0)
         return r;
-    call->finish = finish_machine;
     return manager_add_machine(connection->server->manager, &connection->caller, TAKE_PTR(arguments->machine),
                                (pid_t)arguments->ephemeral_process_id.value, &call->failure);
 }
@@ -47,10 +40,9 @@ int method_remove_machine(Call *call, Buffer *reply)
     const NameParameters *arguments = call->arguments;
     Connection *connection = call->connection;
 
-    int r = method_begin_write(call, arguments->name);
+    int r = method_begin_write(call, arguments->name, method_finish_empty);
     if (r < 0)
         return r;
-    call->finish = finish_empty;
     return manager_remove_machine(connection->server->manager, &connection->caller, arguments->name, &call->failure);
 }
 

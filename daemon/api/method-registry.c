@@ -19,12 +19,6 @@ static int finish_service(Call *call, Buffer *reply)
     return method_render_service(call, service, reply);
 }
 
-static int finish_empty(Call *call, Buffer *reply)
-{
-    buffer_append_text(reply, "{}");
-    return 0;
-}
-
 static int finish_changes(Call *call, Buffer *reply)
 {
     buffer_append_text(reply, "{\"changes\":");
@@ -39,10 +33,9 @@ int method_register(Call *call, Buffer *reply)
     RegisterParameters *arguments = call->arguments;
     Connection *connection = call->connection;
 
-    int r = method_begin_write(call, arguments->service->name);
+    int r = method_begin_write(call, arguments->service->name, finish_service);
     if (r < 0)
         return r;
-    call->finish = finish_service;
     return manager_register(connection->server->manager, &connection->caller, TAKE_PTR(arguments->service),
                             (pid_t)arguments->ephemeral_process_id.value, &call->failure);
 }
@@ -52,10 +45,9 @@ int method_unregister(Call *call, Buffer *reply)
     const NameParameters *arguments = call->arguments;
     Connection *connection = call->connection;
 
-    int r = method_begin_write(call, arguments->name);
+    int r = method_begin_write(call, arguments->name, method_finish_empty);
     if (r < 0)
         return r;
-    call->finish = finish_empty;
     return manager_unregister(connection->server->manager, &connection->caller, arguments->name, &call->failure);
 }
 
@@ -64,10 +56,9 @@ int method_set_enabled(Call *call, Buffer *reply)
     const SetEnabledParameters *arguments = call->arguments;
     Connection *connection = call->connection;
 
-    int r = method_begin_write(call, arguments->name);
+    int r = method_begin_write(call, arguments->name, finish_service);
     if (r < 0)
         return r;
-    call->finish = finish_service;
     return manager_set_enabled(connection->server->manager, &connection->caller, arguments->name,
                                arguments->enabled == YES, &call->failure);
 }

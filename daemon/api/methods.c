@@ -145,14 +145,23 @@ int method_run(Call *call, Buffer *reply)
     return call->method->handler(call, reply);
 }
 
-int method_begin_write(Call *call, const char *name)
+int method_begin_write(Call *call, const char *name, int (*finish)(Call *call, Buffer *reply))
 {
     Server *server = call->connection->server;
+    int r = 0;
 
     call_set_about(call, name);
-    if (!turn_has_subject(server, call->about))
-        return 0;
-    int r = server_settle(server);
-    turn_begin(server);
+    if (turn_has_subject(server, call->about)) {
+        r = server_settle(server);
+        turn_begin(server);
+    }
+    if (r >= 0)
+        call->finish = finish;
     return r;
+}
+
+int method_finish_empty(Call *call, Buffer *reply)
+{
+    buffer_append_text(reply, "{}");
+    return 0;
 }

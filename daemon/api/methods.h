@@ -32,8 +32,11 @@ int method_run(Call *call, Buffer *reply);
 /* A write that goes into a turn with others: it needs nothing settled before. */
 bool method_is_staged(const Call *call);
 
-/* A write begins: where an earlier one of this turn is about the same name, that one is settled first. -errno. */
-int method_begin_write(Call *call, const char *name);
+/* A write begins, which finish answers after its commit: where an earlier one of this turn is about the same name, that one is
+ * settled first. -errno. */
+int method_begin_write(Call *call, const char *name, int (*finish)(Call *call, Buffer *reply));
+/* A finish that answers nothing but that it is done. */
+int method_finish_empty(Call *call, Buffer *reply);
 /* {"service":…}, as this client may see it. As handlers do. */
 int method_render_service(Call *call, Service *service, Buffer *reply);
 /* On an entry to one service: any other is NotAllowed. As handlers do. */

@@ -23,21 +23,8 @@ typedef struct Doctor {
 /* One finding. mend: a command, or NULL; note: it is told, and all may be well nevertheless. */
 static int doctor_find(Doctor *doctor, bool note, const char *what, const char *mend, const char *why)
 {
-    _cleanup_(freep) char *line = NULL;
-
     doctor->count += !note;
-    if (doctor->ctl->output.json) {
-        json_t *finding = json_pack("{s:s,s:s,s:s*}", "what", what, "why", why, "mend", mend);
-        line = finding ? json_dumps(finding, JSON_COMPACT) : NULL;
-        json_decref(finding);
-        return line ? output_add(line, strlen(line), &doctor->findings) : -ENOMEM;
-    }
-    if (asprintf(&line, "%s: %s", what, why) < 0)
-        return -ENOMEM;
-    output_line(line);
-    if (mend)
-        printf("    %s%s%s\n", output_colour(&doctor->ctl->output, "bold"), mend, output_colour(&doctor->ctl->output, "reset"));
-    return 0;
+    return output_finding(&doctor->ctl->output, what, why, mend, &doctor->findings);
 }
 
 /* What mends a key of ours; what others wrote is theirs to mend. */

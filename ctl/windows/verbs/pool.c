@@ -143,13 +143,23 @@ static int pool_check_free(Ctl *ctl, const Host *host, const char *pool, size_t 
     return 0;
 }
 
+/* For a change, with all that is there. An answer of the registry's. */
+static int pool_open_store(Ctl *ctl, Store **ret_store, Host *host)
+{
+    Registry *registry;
+    int r = ctl_open(ctl, &registry);
+
+    if (r == 0)
+        r = registry_windows_store(registry, true, ret_store);
+    return r == 0 ? registry_windows_answer(registry, host_read(*ret_store, host)) : r;
+}
+
 static int pool_create_run(Ctl *ctl)
 {
     const char *pool = ctl->given.operands[0], *wrong = format_service_name.check(pool);
     const char *text = given_value(&ctl->given, "count", "");
     _cleanup_(claims_release) Claims claims = {0};
     _cleanup_(host_release) Host host = {0};
-    Registry *registry;
     uint64_t count;
     Store *store;
 
@@ -158,11 +168,7 @@ static int pool_create_run(Ctl *ctl)
                          wrong ? wrong : "it is too long");
     if (!text_to_number(text, POOL_COUNT_MAX, &count) || count == 0)
         return ctl_usage(ctl, "--count", "a number from 1 to 1000 would be right", "\"%s\" is no such number", text);
-    int r = ctl_open(ctl, &registry);
-    if (r == 0)
-        r = registry_windows_store(registry, true, &store);
-    if (r == 0)
-        r = registry_windows_answer(registry, host_read(store, &host));
+    int r = pool_open_store(ctl, &store, &host);
     if (r != 0)
         return ctl_refused(ctl, r, pool);
     r = pool_check_free(ctl, &host, pool, count);
@@ -171,7 +177,7 @@ static int pool_create_run(Ctl *ctl)
     _cleanup_(pool_key_release) StoredKey key = {.name = strdup(pool)};
     r = key.name ? pool_put(store, &host, pool, count, &key) : -ENOMEM;
     if (r != 0)
-        return ctl_refused(ctl, registry_windows_answer(registry, r), pool);
+        return ctl_refused(ctl, registry_windows_answer(ctl->registry, r), pool);
     r = claims_create(pool, count, &claims);
     if (r == 0)
         store_keep(store);
@@ -183,17 +189,12 @@ static int pool_remove_run(Ctl *ctl)
     const char *pool = ctl->given.operands[0];
     _cleanup_(pool_key_release) StoredKey key = {0};
     _cleanup_(host_release) Host host = {0};
-    Registry *registry;
     Store *store;
 
     int r = pool_read(ctl, pool, &key);
     if (r != 0)
         return r;
-    r = ctl_open(ctl, &registry);
-    if (r == 0)
-        r = registry_windows_store(registry, true, &store);
-    if (r == 0)
-        r = registry_windows_answer(registry, host_read(store, &host));
+    r = pool_open_store(ctl, &store, &host);
     if (r != 0)
         return ctl_refused(ctl, r, pool);
     for (size_t i = 0; i < host.count && r == 0; i++)
@@ -202,7 +203,7 @@ static int pool_remove_run(Ctl *ctl)
     if (r == 0)
         r = store_remove(store, STORE_POOLS, pool);
     if (r != 0)
-        return ctl_refused(ctl, registry_windows_answer(registry, r), pool);
+        return ctl_refused(ctl, registry_windows_answer(ctl->registry, r), pool);
     store_keep(store);
     claims_remove(pool);
     return EXIT_DONE;
@@ -225,6 +226,23 @@ static int pool_process(Ctl *ctl, Claim *ret)
     return EXIT_NO;
 }
 
+/* The pool with its claims, and the process that this is for, unless nobody asks for it. 0; ExitStatus (told). -ENOMEM. */
+static int pool_open(Ctl *ctl, const char *pool, StoredKey *key, Claims *claims, Claim *ret_process)
+{
+    int r = pool_read(ctl, pool, key);
+
+    if (r == 0 && ret_process)
+        r = pool_process(ctl, ret_process);
+    return r != 0 ? r : claims_told(ctl, claims_open(pool, key->count, claims), pool, claims);
+}
+
+/* Of the service at that index. */
+static int pool_write(Ctl *ctl, const char *pool, Claims *claims, size_t index, const Claim *claim)
+{
+    claims->items[index] = *claim;
+    return claims_told(ctl, claims_write(claims), pool, claims);
+}
+
 static int pool_claim_run(Ctl *ctl)
 {
     const char *pool = ctl->given.operands[0];
@@ -233,23 +251,17 @@ static int pool_claim_run(Ctl *ctl)
     _cleanup_(member_release) Member member = {0};
     Claim claim = {0};
 
-    int r = pool_read(ctl, pool, &key);
-    if (r == 0)
-        r = pool_process(ctl, &claim);
-    if (r != 0)
-        return r;
-    r = claims_open(pool, key.count, &claims);
+    int r = pool_open(ctl, pool, &key, &claims, &claim);
     for (size_t i = 0; i < claims.count && r == 0; i++) {
         if (claims.items[i].process_id != 0)
             continue;
         r = member_read(&key, i, &member);
-        claims.items[i] = claim;
         if (r == 0)
-            r = claims_write(&claims);
-        return r == 0 ? member_print(ctl, &member, claim.process_id) : claims_told(ctl, r, pool, &claims);
+            r = pool_write(ctl, pool, &claims, i, &claim);
+        return r == 0 ? member_print(ctl, &member, claim.process_id) : r;
     }
     if (r != 0)
-        return claims_told(ctl, r, pool, &claims);
+        return r;
     ctl_tell(pool, "wait until a process of hvsockctl pool list ends, or make a larger pool", "all %zu services are in use", key.count);
     return EXIT_NO;
 }
@@ -262,12 +274,7 @@ static int pool_release_run(Ctl *ctl)
     _cleanup_(claims_release) Claims claims = {0};
     Claim claim = {0};
 
-    int r = pool ? pool_read(ctl, pool, &key) : -ENOMEM;
-    if (r == 0)
-        r = pool_process(ctl, &claim);
-    if (r != 0)
-        return r;
-    r = claims_open(pool, key.count, &claims);
+    int r = pool ? pool_open(ctl, pool, &key, &claims, &claim) : -ENOMEM;
     for (size_t i = 0; i < claims.count && r == 0; i++) {
         _cleanup_(member_release) Member member = {0};
         r = member_read(&key, i, &member);
@@ -277,12 +284,10 @@ static int pool_release_run(Ctl *ctl)
             ctl_tell(name, "only what it has is released; see hvsockctl pool list", "process %u does not have it", claim.process_id);
             return EXIT_NO;
         }
-        claims.items[i] = (Claim){0};
-        r = claims_write(&claims);
-        return r == 0 ? EXIT_DONE : claims_told(ctl, r, pool, &claims);
+        return pool_write(ctl, pool, &claims, i, &(Claim){0});
     }
     if (r != 0)
-        return claims_told(ctl, r, pool, &claims);
+        return r;
     ctl_tell(name, "see hvsockctl pool list", "the pool %s has no such service", pool);
     return EXIT_NO;
 }
@@ -293,17 +298,14 @@ static int pool_list_run(Ctl *ctl)
     _cleanup_(pool_key_release) StoredKey key = {0};
     _cleanup_(claims_release) Claims claims = {0};
 
-    int r = pool_read(ctl, pool, &key);
-    if (r != 0)
-        return r;
-    r = claims_open(pool, key.count, &claims);
+    int r = pool_open(ctl, pool, &key, &claims, NULL);
     for (size_t i = 0; i < claims.count && r == 0; i++) {
         _cleanup_(member_release) Member member = {0};
         r = member_read(&key, i, &member);
         if (r == 0)
             r = member_print(ctl, &member, claims.items[i].process_id);
     }
-    return claims_told(ctl, r, pool, &claims);
+    return r;
 }
 
 static const Option create_options[] = {
