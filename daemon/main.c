@@ -407,6 +407,21 @@ static int daemon_adopt(Daemon *daemon)
     return r;
 }
 
+static const char *listen_hint(int error)
+{
+    switch (error) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return "make the folder writable for the user that hvsockd runs as, or choose another with --runtime";
+    case ENOSPC:
+    case EDQUOT:
+        return "make room on that file system, or choose another folder with --runtime";
+    default:
+        return "choose another folder with --runtime";
+    }
+}
+
 /* The socket is there before boot's plan has run: who connects meanwhile waits, and is not refused. */
 static int daemon_open(Daemon *daemon)
 {
@@ -423,7 +438,7 @@ static int daemon_open(Daemon *daemon)
         log_error("%s/" SERVER_INTERFACE ": another program serves this path, or it is no socket; end that program, or "
                   "choose another folder with --runtime", arg_runtime);
     else if (r < 0)
-        log_error("%s/" SERVER_INTERFACE ": %s", arg_runtime, strerror(-r));
+        log_error("%s/" SERVER_INTERFACE ": %s; %s", arg_runtime, strerror(-r), listen_hint(-r));
     return r;
 }
 

@@ -75,7 +75,7 @@ int lock_take(const char *state_path, int *ret_fd, Buffer *reason)
     }
     if (fd < 0) {
         int r = -errno;
-        buffer_printf(reason, "%s: %s", path, strerror(-r));
+        buffer_printf(reason, "%s: %s; --state names a folder that hvsockd may write to", path, strerror(-r));
         return r;
     }
     if (!lock_wait(fd)) {

@@ -116,6 +116,22 @@ class Storage(Case):
         self.again()
         return done.stdout
 
+    def test_folders_that_are_none(self):
+        """A start that cannot be says which folder it is, why, and what would be right."""
+        starts = (
+            ("state", "/dev/null", "/dev/null/lock: Not a directory; --state names a folder that hvsockd may write to"),
+            ("state", "/proc/none", "/proc/none: the folder is not there and cannot be made: "),
+            ("runtime", "/dev/null", "/dev/null: Not a directory; hvsockd needs this folder, or another given with --runtime"),
+            ("runtime", "/proc/none", "/proc/none: No such file or directory; hvsockd needs this folder, or another given with --runtime"),
+        )
+        for option, path, told in starts:
+            daemon = self.daemon(start=False)
+            daemon.arguments = [f"--{option}", path]
+            with self.subTest(option=option, path=path), self.assertRaises(StartFailed) as failed:
+                daemon.start()
+            self.assertIn(f"hvsockd: error: {told}", str(failed.exception))
+            self.assertIn("ended with 1", str(failed.exception))
+
     def test_zeroed(self):
         self.unsound(lambda: self.db.write_bytes(bytes(self.db.stat().st_size)))
         self.assertEqual(self.names(), [])
