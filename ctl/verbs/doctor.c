@@ -121,6 +121,21 @@ static int doctor_know_service(Doctor *doctor, const json_t *context)
     return json_object_set_new(doctor->numbers, doctor_member(context, "guid"), json_true()) < 0 ? -ENOMEM : 0;
 }
 
+/* Some of those that it listens on. A machine that is not there yet is nothing to mend; one that cannot take it is. */
+static bool machines_are_there(const Doctor *doctor, const json_t *context)
+{
+    const json_t *listen = json_object_get(context, "listen");
+
+    for (size_t i = 0; i < json_array_size(listen); i++) {
+        const char *uri = json_string_value(json_array_get(listen, i));
+        if (uri && text_starts_with(uri, "machine:") &&
+            (strcmp(uri, "machine:*") == 0 ? json_object_size(doctor->machines) > 0
+                                           : json_object_get(doctor->machines, uri + strlen("machine:")) != NULL))
+            return true;
+    }
+    return false;
+}
+
 /* A RegistryVisitor. */
 static int doctor_on_service(const char *json, size_t size_bytes, void *userdata)
 {
@@ -142,8 +157,10 @@ static int doctor_on_service(const char *json, size_t size_bytes, void *userdata
     if (r >= 0 && activate && strcmp(state, "disabled") != 0)
         r = doctor_look_at_program(doctor, name, activate);
     /* What no listener has told: a program that does not start, a machine that is not there. */
-    bool troubled = activate && doctor_member(runtime, "reason")[0];
-    if (r >= 0 && doctor->count == before && !doctor->left_to_machine && (failed || troubled || strcmp(state, "waiting") == 0)) {
+    bool registered = strcmp(state, "registered") == 0;
+    bool troubled = activate && doctor_member(runtime, "reason")[0] && !registered;
+    if (r >= 0 && doctor->count == before && !doctor->left_to_machine &&
+        (failed || troubled || strcmp(state, "waiting") == 0 || (registered && machines_are_there(doctor, context)))) {
         _cleanup_(freep) char *mend = NULL;
         r = asprintf(&mend, "hvsockctl %s %s", activate && (failed || troubled) ? "enable" : "disable", name) < 0
                 ? -ENOMEM

@@ -311,6 +311,22 @@ class Doctor(Case):
         self.c.call("Register", service={"name": "a", "port": port, "listen": [f"vsock://4711:{port}"]})
         self.assertEqual(self.mends("a", "CID 4711 is not this host's CID"), "hvsockctl disable a")
 
+    def test_machines_that_cannot_take_it(self):
+        """One that is not known yet is no trouble; one that is, and has no transport for the service, is."""
+        activate = {"mode": "accept", "exec": ["/bin/cat"]}
+        for name, more in (("a", {}), ("b", {"activate": activate})):
+            service = {"name": name, "port": self.d.port(), "type": "seqpacket", "listen": ["machine:web1"], **more}
+            self.c.call("Register", service=service)
+        self.c.call("Register", service={"name": "c", "port": self.d.port(), "listen": ["machine:*"]})
+        self.assertEqual(self.doctor(), [])
+        self.machine()
+        found = self.doctor()
+        why = "registered: no machine that it listens on has a transport for it"
+        self.assertEqual(found, [{"what": name, "why": why, "mend": f"hvsockctl disable {name}"} for name in "ab"])
+        for one in found:
+            self.run_mend(one["mend"])
+        self.assertEqual(self.doctor(), [])
+
     def test_owner_is_gone(self):
         """hvsockd ends such records itself; one that did not would be told. So a stand-in answers here."""
         with subprocess.Popen(["true"]) as process:

@@ -155,12 +155,16 @@ class Rights(Case):
         for name in ("x", "p-outside"):
             for method, fields in (
                 ("Acquire", {"names": [name]}),
+                ("Serve", {"name": name}),
                 ("Unregister", {"name": name}),
                 ("SetEnabled", {"name": name, "enabled": False}),
             ):
                 with self.subTest(name=name, method=method):
                     self.denied(OTHER, method, "", **fields)
         self.call(OTHER, "Acquire", names=["p-third", "p-file"])
+        self.call(OTHER, "Serve", name="p-third")
+        # One that is not its, and one that is: neither.
+        self.denied(OTHER, "Acquire", "", names=["p-third", "x"])
         for name in ("p-third", "p-file"):
             self.denied(OTHER, "SetEnabled", "another's", name=name, enabled=False)
         self.denied(OTHER, "Unregister", "another's", name="p-third")
