@@ -37,6 +37,7 @@ install: all docs $(MADE)
 	for f in $(foreach f,$(INSTALLED_FILES),'$(f)'); do put 644 "$$f"; done; \
 	for f in $(foreach f,$(INSTALLED_LINKS),'$(f)'); do ln -sf "$${f%>*}" "$(DESTDIR)$${f#*>}"; done; \
 	install -d -m 755 "$(DESTDIR)$(DOCDIR)"
+	$(Q)$(if $(DESTDIR),,packaging/settle $(SYSUSERSDIR)/hvsockd.conf $(TMPFILESDIR)/hvsockd.conf)
 
 uninstall:
 	$(Q)for f in $(foreach f,$(INSTALLED_PROGRAMS) $(INSTALLED_FILES) $(INSTALLED_LINKS),'$(f)'); do rm -f "$(DESTDIR)$${f#*>}"; done
