@@ -386,6 +386,8 @@ static int start_new(Hold *hold, const struct sockaddr_un *address)
     r = connect_to(hold, address, &listener);
     if (r == 0)
         r = hello_send(hold);
+    if (r < 0) /* nobody is to find us there, and least of all we ourselves */
+        hold->passed_fd = fd_close(hold->passed_fd);
     return r;
 }
 

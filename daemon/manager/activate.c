@@ -364,6 +364,9 @@ void manager_activate_lost(Manager *manager)
         if (program->pid == 0 && !hold_has_begun(manager->hold, program->frame)) {
             program_give_back(program);
         } else {
+            /* One that has begun, and that we do not know: its peer is not to wait for what it leaves behind. */
+            if (program->pid == 0 && program->fd >= 0)
+                shutdown(program->fd, SHUT_RDWR);
             count++;
             program_end(program);
         }

@@ -18,8 +18,8 @@
 #define AUTO_PORT_TRIES_MAX 1000000 /* in one search for a free port */
 #define RETRY_INTERVAL_US 2000000
 #define RETRY_BATCH 512 /* waiting listeners tried in one turn */
-#define LOST_REST_US 100000  /* a folder in which nothing of ours was removed for so long has come to rest; */
-#define LOST_MAX_US 1000000 /* no longer is waited for that */
+#define LOST_REST_US 250000 /* a folder in which nothing of ours was removed for so long has come to rest, on a busy machine, too; */
+#define LOST_MAX_US 3000000 /* no longer is waited for that */
 
 TAILQ_HEAD(ListenerQueue, Listener);
 

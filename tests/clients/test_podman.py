@@ -165,7 +165,7 @@ class Podman(Case):
         (lease,) = self.c.call("Describe", name="guest-log")["service"]["runtime"]["leases"]
         self.assertEqual((lease["userId"], lease["program"].split()[0]), (uid, "guest-log"))
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(20)
+            client.settimeout(60)
             client.connect(str(path))
             self.assertEqual(client.recv(100), b"hello from the container")
         self.assertEqual(server.wait(60), 0)

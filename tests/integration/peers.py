@@ -49,7 +49,7 @@ class Peers(Case):
                     return
                 with connection:
                     try:
-                        connection.settimeout(30)
+                        connection.settimeout(60)
                         handle(connection)
                     except OSError:
                         pass
@@ -62,7 +62,7 @@ class Peers(Case):
             if kind != socket.SOCK_DGRAM:
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
-            thread.join(10)
+            thread.join(60)
             os.unlink(path)
 
         self.things.callback(end)
@@ -72,7 +72,7 @@ class Peers(Case):
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         return self.process(self.d.ctl_command(*arguments), env=self.d.ctl_environment(), **options)
 
-    def run_ctl(self, *arguments, data=b"", expect=0, timeout=30):
+    def run_ctl(self, *arguments, data=b"", expect=0, timeout=60):
         """Its standard output and error."""
         process = self.start(*arguments)
         output, errors = process.communicate(data, timeout=timeout)

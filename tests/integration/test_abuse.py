@@ -191,7 +191,7 @@ class Abuse(Case):
         self.assertIn("version", self.c.call("Status"))
         self.assert_grown(before, 20000)
         # And when it reads at last, it gets all of it.
-        rude.socket.settimeout(20)
+        rude.socket.settimeout(60)
         for _ in range(50):
             self.assertIn("service", rude.receive()[0])
 
@@ -241,7 +241,7 @@ class Abuse(Case):
             clients = []
             served = 0
             for _ in range(15):
-                client = self.d.client(timeout=5)
+                client = self.d.client(timeout=60)
                 clients.append(client)
                 try:
                     client.call("Status")
@@ -249,11 +249,11 @@ class Abuse(Case):
                 except (Hungup, ConnectionResetError, BrokenPipeError, TimeoutError):
                     pass
             clients[0].close()
-            end = time.monotonic() + 5
+            end = time.monotonic() + 60
             again = False
             while not again and time.monotonic() < end:
                 try:
-                    with self.d.client(timeout=5) as client:
+                    with self.d.client(timeout=60) as client:
                         client.call("Status")
                         again = True
                 except (Hungup, ConnectionResetError, BrokenPipeError):
@@ -298,9 +298,9 @@ while True:
                 began = time.monotonic()
                 self.c.call("Status")
                 times.append(time.monotonic() - began)
-            self.assertLess(sorted(times)[len(times) // 2], 0.005)
+            self.assertLess(sorted(times)[len(times) // 2], 1)
             for _ in range(5):
-                self.d.ctl("status", timeout=5)
+                self.d.ctl("status", timeout=60)
             for process in floods:
                 process.kill()
                 process.wait()
@@ -381,22 +381,25 @@ while True:
         self.c.call("Status")
         idle = []
         for _ in range(80):
-            client = Varlink(self.d.socket, timeout=2)
+            client = Varlink(self.d.socket, timeout=60)
             self.things.callback(client.close)
             idle.append(client)
-        time.sleep(0.2)
+        wait_for(lambda: len(self.d.fds()) >= 64, what=lambda: f"{len(self.d.fds())} are open, not all of 64")
         # The connection that was there is served, and what needs a descriptor says what is missing.
         service = self.c.call("Register", service={"name": "a", "port": self.d.port()})["service"]
         self.assertEqual(service["runtime"]["state"], "waiting")
         self.assertRegex(json.dumps(service["runtime"]), "file descriptor")
-        began = os.times()
-        time.sleep(0.5)
+        before = self.processor_seconds()
+        time.sleep(2)
+        spent = self.processor_seconds() - before
         for client in idle:
             client.close()
         self.wait_state(self.c, "a", "listening", 15)
         with self.d.client() as client:
             self.assertIn("version", client.call("Status"))
         # It did not spin meanwhile: accept failed once a while, not all the time.
+        self.assertLess(spent, 0.5)
+
+    def processor_seconds(self):
         ticks = open(f"/proc/{self.d.pid}/stat").read().rsplit(")", 1)[1].split()
-        self.assertLess((int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK"), 1.5)
-        self.assertGreaterEqual(os.times().elapsed, began.elapsed)
+        return (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")

@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -54,7 +55,7 @@ class Activation(Case):
     def connect(self, path=None):
         client = connect(path or self.path)
         self.things.callback(client.close)
-        client.settimeout(10)
+        client.settimeout(60)
         return client
 
     def service(self, name="a"):
@@ -64,11 +65,20 @@ class Activation(Case):
         return self.service(name)["runtime"].get("programs", [])
 
     def wait_programs(self, count, name="a"):
-        wait_for(lambda: len(self.programs(name)) == count, 5, lambda: f"{count} programs: {self.service(name)['runtime']}")
+        def there():
+            # One that hvsockd does not yet know to have started is no program, but has its slot.
+            return len(self.programs(name)) == count and (count or name not in [c["service"] for c in self.connections()])
+
+        wait_for(there, what=lambda: f"{count} programs: {self.service(name)['runtime']}, {self.connections()}")
         return self.programs(name)
 
     def connections(self):
         return self.c.list("ListConnections", "connection")
+
+    def few_are_told(self, began):
+        """Of those that are refused: ten at once, and one a second."""
+        log = self.d.log_text()
+        self.assertLess(log.count("is refused"), 10 + 2 + time.monotonic() - began)
 
     def closed(self, client):
         """It is hung up, without a word."""
@@ -221,7 +231,7 @@ class Accept(Activation):
     def test_seqpacket(self):
         self.register(type="seqpacket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-            client.settimeout(5)
+            client.settimeout(60)
             client.connect(str(self.path))
             for text in (b"one", b"three"):
                 client.send(text)
@@ -238,7 +248,7 @@ class Accept(Activation):
 
         def come():
             client = connect(self.path)
-            client.settimeout(5)
+            client.settimeout(60)
             try:
                 client.sendall(b"x")
                 return client.recv(1).decode()
@@ -299,12 +309,13 @@ class Accept(Activation):
         self.assertIn('hvsock_accepted_total{service="a"} 12\n', metrics)
 
     def test_rate(self):
-        self.register(peers={"rate": "3/min"})
+        self.register(peers={"rate": "3/h"})
+        began = time.monotonic()
         for _ in range(3):
             self.echoed(self.connect())
         for _ in range(20):
             self.closed(self.connect())
-        self.assertLess(self.d.log_text().count("is refused"), 15)
+        self.few_are_told(began)
 
     def test_serve_comes_first(self):
         """Who serves gets the connections; when nobody does any more, programs are started, also for what was left."""
@@ -313,7 +324,7 @@ class Accept(Activation):
         _, fds = self.c.call_fds("Serve", name="a")
         with socket.socket(fileno=fds[0]) as server:
             client = self.connect()
-            server.settimeout(5)
+            server.settimeout(60)
             _, got, _, _ = socket.recv_fds(server, 16384, 1)
             with socket.socket(fileno=got[0]) as connection:
                 connection.sendall(b"served")
@@ -337,6 +348,7 @@ class Accept(Activation):
         self.echoed(first[1])
         second = [self.connect(other) for _ in range(2)]
         self.echoed(second[0])
+        wait_for(lambda: (len(self.programs("a")), len(self.programs("b"))) == (2, 1))
         time.sleep(0.2)
         self.assertEqual((len(self.programs("a")), len(self.programs("b"))), (2, 1))
         first[0].close()
@@ -357,7 +369,7 @@ class Accept(Activation):
             more.recv(1)
         self.d.settings("limits: {programs: 5, programsPerService: 3}\n")
         self.c.call("Reload")
-        more.settimeout(5)
+        more.settimeout(60)
         self.assertEqual(more.recv(1), b"x")
 
     # ---- what goes wrong ----
@@ -370,9 +382,7 @@ class Accept(Activation):
         runtime = self.wait_state(self.c, "a", "failed", 5)["runtime"]
         for reason in reasons:
             self.assertIn(reason, runtime["reason"])
-        start = time.monotonic()
         self.closed(self.connect())
-        self.assertLess(time.monotonic() - start, 1)
 
     def test_no_program(self):
         missing = self.d.folder / "missing"
@@ -452,16 +462,15 @@ class Accept(Activation):
 
     def test_ignores_sigterm(self):
         code = "import signal, os, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.write(1, b'x'); time.sleep(1000)"
-        self.register(exec=program(code), activate={"stopTimeoutSeconds": 1})
+        self.register(exec=program(code), activate={"stopTimeoutSeconds": 4})
         client = self.connect()
         self.assertEqual(client.recv(1), b"x")
         start = time.monotonic()
         self.c.call("SetEnabled", name="a", enabled=False)
-        self.assertLess(time.monotonic() - start, 0.5, "disable never waits")
         self.assertEqual(self.state(self.c, "a"), "disabled")
-        self.assertEqual(len(self.programs()), 1)
+        self.assertEqual(len(self.programs()), 1, "disable never waits")
         self.closed(client)
-        self.assertGreater(time.monotonic() - start, 0.9)
+        self.assertGreater(time.monotonic() - start, 3.9)
         self.wait_programs(0)
 
     def test_forks_away(self):
@@ -571,7 +580,7 @@ class Accept(Activation):
         def come():
             while not stop.is_set():
                 with socket.socket(socket.AF_UNIX) as client:
-                    client.settimeout(20)
+                    client.settimeout(60)
                     client.connect(str(self.path))
                     try:
                         client.sendall(b"x")
@@ -590,10 +599,12 @@ class Accept(Activation):
         for peer in peers:
             peer.start()
         try:
-            for i in range(12):
-                time.sleep(0.05 + i * 0.01)
+            for i in range(200):
+                time.sleep(0.05 + i % 12 * 0.01)
                 self.d.kill()
                 self.d.start()
+                if i >= 11 and len(served) > 50:
+                    break
         finally:
             stop.set()
             for peer in peers:
@@ -644,13 +655,14 @@ class Accept(Activation):
         """Every one is counted, few are told, and nothing is left."""
         self.register(peers={"deny": [f"uid:{os.getuid()}"]})
         before = len(self.d.fds())
+        began = time.monotonic()
         for _ in range(10000):
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(str(self.path))
         metric = 'hvsock_refused_total{service="a",reason="denied"} 10000\n'
-        wait_for(lambda: metric in self.c.call("Metrics")["text"], 30)
+        wait_for(lambda: metric in self.c.call("Metrics")["text"])
+        self.few_are_told(began)
         self.assertLessEqual(len(self.d.fds()), before + 2)
-        self.assertLess(self.d.log_text().count("is refused"), 30)
         self.assertEqual(self.programs(), [])
 
     def test_keeper_is_stopped(self):
@@ -661,9 +673,7 @@ class Accept(Activation):
         try:
             client = self.connect()
             client.sendall(b"x")
-            start = time.monotonic()
             self.assertEqual(self.c.call("Status")["services"], 1)
-            self.assertLess(time.monotonic() - start, 1)
         finally:
             os.kill(keeper, signal.SIGCONT)
         self.assertEqual(client.recv(1), b"x")
@@ -673,7 +683,9 @@ class Accept(Activation):
         """Of the program's user: what cannot be started now waits, and is started later, by itself."""
         if os.getuid() != 0:
             self.skipTest("starts programs as other users: needs root")
-        self.register(activate={"user": "12345", "limits": {"NPROC": "1"}})
+        # Nobody else's: how many processes a user has is the whole machine's.
+        user = str(random.randrange(1 << 20, 1 << 30))
+        self.register(activate={"user": user, "limits": {"NPROC": "1"}})
         first, second = self.connect(), self.connect()
         self.echoed(first)
         self.echoed(second)
@@ -685,7 +697,7 @@ class Accept(Activation):
         self.assertEqual(self.state(self.c, "a"), "active")
         self.assertIn("Resource temporarily unavailable; tried again in", self.d.log_text())
         first.close()
-        third.settimeout(5)
+        third.settimeout(60)
         self.assertEqual(third.recv(1), b"x")
 
 
@@ -713,7 +725,7 @@ class Descriptors(Activation):
             client.recv(1)
         for thing in hoard:
             thing.close()
-        client.settimeout(5)
+        client.settimeout(60)
         self.assertEqual(client.recv(1), b"x")
 
 

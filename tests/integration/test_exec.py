@@ -48,7 +48,7 @@ class Exec(Case):
             self.d.ctl_command("exec", *arguments),
             env=self.d.ctl_environment(**(environment or {})),
             text=True,
-            timeout=30,
+            timeout=60,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -103,7 +103,7 @@ class Exec(Case):
         self.exec("a", "--", expect=2)
         self.d.ctl("--socket", "/nonexistent", "exec", "a", "--", "true", expect=4)
         done = subprocess.run(
-            self.d.ctl_command("exec", "a", "--", "sh", "-c", "kill -TERM $$"), env=self.d.ctl_environment(), timeout=30
+            self.d.ctl_command("exec", "a", "--", "sh", "-c", "kill -TERM $$"), env=self.d.ctl_environment(), timeout=60
         )
         self.assertEqual(done.returncode, -signal.SIGTERM)
 

@@ -176,7 +176,7 @@ class Handout(Case):
             client.sendall(b"ping")
         wait_for(lambda: not self.leases("a"), 5)
         (listener,) = self.acquire("a").values()
-        listener.settimeout(5)
+        listener.settimeout(60)
         for _ in range(21):
             connection, _ = listener.accept()
             self.assertEqual(connection.recv(4), b"ping")
@@ -283,7 +283,7 @@ class Handout(Case):
             self.assertEqual(len(held), len(there))
             for address, (machine, listener) in held.items():
                 self.assertEqual(address, f"hybrid://{self.d.folder}/{machine}/v.sock:{port}")
-                listener.settimeout(20)
+                listener.settimeout(60)
                 with socket.socket(socket.AF_UNIX) as client:
                     client.connect(f"{self.d.folder}/{machine}/v.sock_{port}")
                     listener.accept()[0].close()

@@ -60,7 +60,7 @@ class Libvirt(Hook):
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            timeout=20,
+            timeout=60,
         )
         self.assertEqual(done.returncode, expect, done.stderr)
         self.assertEqual(done.stdout, "")  # libvirt would take it for XML
@@ -229,7 +229,7 @@ class Jailer(Hook):
         starter = self.start("--name", "other", "--vsock", "/./v.sock", jailer=["--daemonize"])
         told = json.loads(starter.stdout.readline() or starter.stderr.read())
         self.assertTrue(told["connected"])
-        self.assertEqual(starter.wait(10), 0)
+        self.assertEqual(starter.wait(60), 0)
         self.assertNotEqual(told["pid"], starter.pid)
         self.assertEqual(self.machines()["other"]["ephemeralProcessId"], told["pid"])
         self.assertEqual(self.machines()["other"]["listeners"][0]["state"], "listening")
@@ -247,5 +247,5 @@ class Jailer(Hook):
                 self.assertTrue(done.stderr)
         self.jailer.unlink()
         vmm = self.start()
-        self.assertEqual(vmm.wait(10), 127)
+        self.assertEqual(vmm.wait(60), 127)
         wait_for(lambda: not self.machines(), 5, "nothing is left")

@@ -41,7 +41,7 @@ class Inetd(Case):
     def connect(self, path=None):
         client = connect(path or self.path)
         self.things.callback(client.close)
-        client.settimeout(10)
+        client.settimeout(60)
         return client
 
     def ask(self, text=b"hello", path=None):
@@ -61,7 +61,7 @@ class Inetd(Case):
             return file.read().split()
 
     def ends(self, process, status, stderr=""):
-        self.assertEqual(process.wait(10), status)
+        self.assertEqual(process.wait(60), status)
         self.assertEqual(process.stderr.read(), stderr)
 
     def test_inetd(self):
@@ -87,7 +87,7 @@ class Inetd(Case):
         client.sendall(b"one")
         self.assertEqual(client.recv(10), b"one")
         server.send_signal(signal.SIGINT)
-        self.assertEqual(server.wait(10), 0)
+        self.assertEqual(server.wait(60), 0)
         client.sendall(b"two")
         self.assertEqual(client.recv(10), b"two")
         other = self.ctl("listen", "a", "--echo")
@@ -107,7 +107,7 @@ class Inetd(Case):
         self.assertEqual(self.ask(b"x" * 50000), b"x" * 50000)
         self.c.close()
         self.d.terminate()
-        self.assertEqual(server.wait(10), 4)
+        self.assertEqual(server.wait(60), 4)
         self.assertIn("hvsockd went away", server.stderr.read())
 
     def test_usage(self):
@@ -143,7 +143,7 @@ class Inetd(Case):
         before = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=1)
         server = self.ctl("exec", "--inetd", "b", "--", "cat")
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(20)
+            client.settimeout(60)
             client.connect(f"{folder}/v.sock_5141")
             client.sendall(b"x")
             self.assertEqual(client.recv(1), b"x")

@@ -128,6 +128,7 @@ class Items(KeeperCase):
         """It has said HELLO, and what it sends from now on is read when the bell is rung."""
         client = keeper.client(hello=False)
         self.assertEqual(client.call(HELLO, field(VERSION, 1), field(BELL, 1), fds=[bell]).type, HELLO)
+        keeper.wait_idle()  # until then it may read on
         return client
 
     def test_read_when_the_bell_is_rung(self):
@@ -260,7 +261,6 @@ class Items(KeeperCase):
             client.send(PUT, *(item(f"l{i}", f"value of {i}" * 5, 1) for i in range(start, start + 200)), fds=[s.fileno() for s in sockets])
             for listener in sockets:
                 listener.close()
-        began = time.monotonic()
         client.requests += 1
         client.send(LIST, request=client.requests)
         count = fds = 0
@@ -270,7 +270,6 @@ class Items(KeeperCase):
             for fd in message.fds:
                 os.close(fd)
         self.assertEqual((count, fds), (10000, 10000))
-        self.assertLess(time.monotonic() - began, 5)
         self.assert_grown_less(keeper, memory, 6000)
         self.assertGreater(len(keeper.fds()), 10000)
         # They listen on, whoever has bound them.
@@ -540,7 +539,7 @@ class Garbage(KeeperCase):
         self.assertIsNone(client.receive())
         client = keeper.client()
         self.assertEqual(self.keys(client), {b"l"})
-        self.assertEqual(len(keeper.fds()), before)
+        wait_for(lambda: len(keeper.fds()) == before, what=keeper.fds)
 
     def test_larger_than_a_frame(self):
         keeper = self.keeper()
@@ -584,7 +583,7 @@ class Garbage(KeeperCase):
         self.assertEqual(found[b"l"].value, b"held", seed)
         self.assertEqual(len(found[b"l"].fds), 2, seed)
         client.call(DELETE, *(field(KEY, key) for key in found if key != b"l"))
-        self.assertEqual(len(keeper.fds()), before, seed)
+        wait_for(lambda: len(keeper.fds()) == before, what=lambda: (seed, keeper.fds()))
 
 
 class Life(KeeperCase):
@@ -600,7 +599,7 @@ class Life(KeeperCase):
         with socket.socket(socket.AF_UNIX) as again:
             again.bind("\0hvsock-keeper-end-%d" % keeper.pid)
         self.assertIsNone(client.receive())
-        self.assertEqual(keeper.process.wait(10), 0)
+        self.assertEqual(keeper.process.wait(60), 0)
         self.assertFalse(keeper.path.exists())
         self.assertEqual(keeper.log.read_text(), "")
 
@@ -609,7 +608,7 @@ class Life(KeeperCase):
             keeper = self.keeper()
             keeper.client().put("l", b"", self.pipes(1))
             keeper.process.send_signal(signal_number)
-            self.assertEqual(keeper.process.wait(10), 0)
+            self.assertEqual(keeper.process.wait(60), 0)
             self.assertFalse(keeper.path.exists())
 
     def test_stale_path(self):
@@ -619,7 +618,7 @@ class Life(KeeperCase):
         keeper.start()
         keeper.client()
         # A second one in the same folder does not start.
-        second = subprocess.run([BUILD / "hvsock-keeper", "--runtime", keeper.folder], capture_output=True, text=True, timeout=20)
+        second = subprocess.run([BUILD / "hvsock-keeper", "--runtime", keeper.folder], capture_output=True, text=True, timeout=60)
         self.assertEqual(second.returncode, 1)
         self.assertIn("another hvsock-keeper", second.stderr)
         # One whose path is another's leaves it alone.
@@ -632,7 +631,7 @@ class Life(KeeperCase):
         keeper = Keeper(start=False)
         self.addCleanup(keeper.folder.rmdir)
         keeper.path.write_text("")
-        done = subprocess.run([BUILD / "hvsock-keeper", "--runtime", keeper.folder], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([BUILD / "hvsock-keeper", "--runtime", keeper.folder], capture_output=True, text=True, timeout=60)
         self.assertEqual((done.returncode, keeper.path.read_text()), (1, ""))
         keeper.path.unlink()
 
@@ -680,12 +679,12 @@ class Life(KeeperCase):
             listener.bind(str(keeper.path))
             listener.listen(5)
             self.inherit(keeper, listener=listener)
-            self.assertEqual(keeper.process.wait(10), 1)
+            self.assertEqual(keeper.process.wait(60), 1)
         self.assertIn("seqpacket", keeper.log.read_text())
 
     def test_arguments(self):
         for arguments, status in ((["--help"], 0), (["--version"], 0), (["--nope"], 2), (["word"], 2), (["--user", "no-such-user"], 1)):
-            done = subprocess.run([BUILD / "hvsock-keeper", *arguments], capture_output=True, text=True, timeout=20)
+            done = subprocess.run([BUILD / "hvsock-keeper", *arguments], capture_output=True, text=True, timeout=60)
             self.assertEqual(done.returncode, status, arguments)
 
     def test_ready(self):
@@ -693,7 +692,7 @@ class Life(KeeperCase):
         self.addCleanup(keeper.close)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind("\0hvsock-keeper-notify-%d" % os.getpid())
-            notify.settimeout(10)
+            notify.settimeout(60)
             keeper.environment["NOTIFY_SOCKET"] = "@hvsock-keeper-notify-%d" % os.getpid()
             keeper.start()
             self.assertEqual(notify.recv(100), b"READY=1")
@@ -706,7 +705,7 @@ class Life(KeeperCase):
         self.addCleanup(keeper.close)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind("\0hvsock-keeper-notify-%d" % os.getpid())
-            notify.settimeout(10)
+            notify.settimeout(60)
             keeper.environment |= {"NOTIFY_SOCKET": "@hvsock-keeper-notify-%d" % os.getpid(), "WATCHDOG_USEC": "200000"}
             keeper.start()
             self.assertEqual([notify.recv(100) for _ in range(4)], [b"READY=1"] + [b"WATCHDOG=1"] * 3)
@@ -721,7 +720,7 @@ class Life(KeeperCase):
                 while True:
                     notify.recv(100)
             os.kill(keeper.pid, signal.SIGCONT)
-            notify.settimeout(10)
+            notify.settimeout(60)
             self.assertEqual(notify.recv(100), b"WATCHDOG=1")
 
     def test_watchdog_of_another(self):
@@ -735,7 +734,7 @@ class Life(KeeperCase):
                 if pid:
                     keeper.environment["WATCHDOG_PID"] = pid
                 keeper.start()
-                notify.settimeout(10)
+                notify.settimeout(60)
                 self.assertEqual(notify.recv(100), b"READY=1")
                 notify.settimeout(0.3)
                 with self.assertRaises(TimeoutError):
@@ -750,7 +749,7 @@ class Life(KeeperCase):
         time.sleep(0.2)
         self.assertEqual(client.put("l").type, DONE)  # somebody is there
         client.close()
-        self.assertEqual(keeper.process.wait(10), 0)
+        self.assertEqual(keeper.process.wait(60), 0)
         # Without --private it stays.
         keeper = self.keeper()
         keeper.path.unlink()

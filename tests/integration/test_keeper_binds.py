@@ -2,10 +2,12 @@
 """hvsockd runs as a user of its own; hvsock-keeper is root, and binds, changes and removes in folders of machines' users."""
 
 import os
+import select
 import shutil
 import socket
 import subprocess
 import sys
+import time
 import unittest
 
 from hv.case import Case, wait_for
@@ -15,9 +17,9 @@ from test_listeners import connect
 DAEMON_UID, VMM_UID, OTHER_UID = 64301, 64302, 64303
 SWAPS = 100000
 
-# Becomes a VMM's user, and swaps its folder for a link to elsewhere and back, until it is told to end.
+# Becomes a VMM's user, and swaps its folder for a link to elsewhere and back, so often, and on until it is told to end.
 SWAP = """
-import ctypes, os, sys
+import ctypes, itertools, os, select, sys
 folder, target, uid, swaps = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 os.setgroups([]); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
 os.chdir(os.path.dirname(folder))
@@ -26,10 +28,14 @@ os.symlink(target, "link")
 renameat2, here, exchange = ctypes.CDLL(None, use_errno=True).renameat2, -100, 2
 names = name.encode(), b"link"
 print("begun", flush=True)
-for _ in range(swaps * 2):  # there, and back
-    if renameat2(here, names[0], here, names[1], exchange) < 0:
-        raise OSError(ctypes.get_errno(), "renameat2")
-print("done", flush=True)
+for swap in itertools.count(1):
+    for _ in range(2):  # there, and back
+        if renameat2(here, names[0], here, names[1], exchange) < 0:
+            raise OSError(ctypes.get_errno(), "renameat2")
+    if swap == swaps:
+        print("done", flush=True)
+    if swap >= swaps and swap % 100 == 0 and select.select([0], [], [], 0)[0]:
+        break
 """
 
 
@@ -179,7 +185,8 @@ class KeeperBinds(Case):
         self.hold(path)
         inode = os.lstat(path).st_ino
         path.unlink()
-        wait_for(lambda: path.exists() and os.lstat(path).st_ino != inode, 5, self.listener)
+        wait_for(lambda: path.exists() and os.lstat(path).st_ino != inode, what=self.listener)
+        self.c.call("Status")  # and it listens there
         self.as_user(VMM_UID, lambda: connect(path).close())
         shutil.rmtree(folder)
         wait_for(lambda: self.listener()["state"] == "waiting", 5, self.listener)
@@ -193,6 +200,7 @@ class KeeperBinds(Case):
         first = self.folder("first", VMM_UID, 0o700)
         self.add(first, "web0", user=str(VMM_UID))
         self.keeper.kill()
+        wait_for(lambda: "keeperProcessId" not in self.c.call("Status"))
         folder = self.folder("vm", VMM_UID, 0o700)
         machine = self.add(folder, user=str(VMM_UID))
         self.assertEqual(machine["listeners"][0]["state"], "failed", machine)
@@ -230,21 +238,27 @@ class KeeperBinds(Case):
         self.things.callback((target / f"v.sock_{self.port}").unlink)
         before = sorted((name, os.lstat(target / name).st_ino, self.owner(target / name)) for name in os.listdir(target))
         swapper = self.process(
-            [sys.executable, "-c", SWAP, str(folder), str(target), str(VMM_UID), str(SWAPS)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", SWAP, str(folder), str(target), str(VMM_UID), str(SWAPS)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True
         )
         self.assertEqual(swapper.stdout.readline(), "begun\n")
-        met, rounds = {}, 0
-        while swapper.poll() is None:
+        met, rounds, end = {}, 0, time.monotonic() + 60
+
+        def met_both():
+            return 0 < met.get("listening", 0) < sum(met.values())
+
+        while not (select.select([swapper.stdout], [], [], 0)[0] and (met_both() or time.monotonic() > end)):
             for listener in self.add(folder, user=str(VMM_UID))["listeners"]:
                 why = "link" if "symbolic link" in listener.get("reason", "") else listener["state"]
                 met[why] = met.get(why, 0) + 1
             self.c.call("RemoveMachine", name="web1")
             rounds += 1
         self.assertEqual(swapper.stdout.readline(), "done\n")
+        swapper.stdin.close()
+        self.assertEqual(swapper.wait(60), 0)
         after = sorted((name, os.lstat(target / name).st_ino, self.owner(target / name)) for name in os.listdir(target))
         self.assertEqual(after, before)
-        self.assertGreater(met.get("listening", 0), 0, met)
-        self.assertGreater(sum(met.values()) - met.get("listening", 0), 0, f"the race was not met: {met}")
+        self.assertTrue(met_both(), f"the race was not met: {met}")
         sys.stderr.write(f"{SWAPS} swaps, {rounds} rounds: {met}\n")
         # What was found swapped away when the machine went is left in its user's folder, and replaced by the next.
         self.assertEqual({l["state"] for l in self.add(folder, user=str(VMM_UID))["listeners"]}, {"listening"})

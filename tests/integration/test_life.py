@@ -33,7 +33,7 @@ class Life(Case):
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                timeout=10,
+                timeout=60,
             )
             self.assertEqual(done.returncode, status, (arguments, done.stderr))
             self.assertTrue(done.stdout if status == 0 else done.stderr)

@@ -10,7 +10,7 @@ import stat
 from hv.case import NOBODY, Case, wait_for
 
 
-def connect(path, timeout=5):
+def connect(path, timeout=60):
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout)
     try:
@@ -19,6 +19,18 @@ def connect(path, timeout=5):
         connection.close()
         raise
     return connection
+
+
+def wait_connect(path):
+    """As soon as somebody listens there: a path is there a moment before."""
+
+    def attempt():
+        try:
+            return connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+
+    return wait_for(attempt, what=f"somebody listens on {path}")
 
 
 class Listeners(Case):
@@ -243,7 +255,7 @@ class Listeners(Case):
         reply, fds = self.c.call_fds("Acquire", names=["a"])
         listener = socket.socket(fileno=fds[0])
         self.things.callback(listener.close)
-        listener.settimeout(5)
+        listener.settimeout(60)
         connection, _ = listener.accept()
         self.assertEqual(connection.recv(10), b"hello")
         connection.close()

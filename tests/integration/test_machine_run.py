@@ -82,7 +82,7 @@ class MachineRun(Case):
         self.assertIn(f"web1: a on hybrid://{late}/v.sock:{self.port} is waiting: the folder {late} is not there", line)
         self.assertIsNone(process.poll())
         late.mkdir()
-        self.assertEqual(process.communicate(timeout=30)[0], "started\n")
+        self.assertEqual(process.communicate(timeout=60)[0], "started\n")
         self.assertEqual(process.returncode, 0)
 
     def test_daemon_is_restarted_meanwhile(self):
@@ -97,7 +97,7 @@ class MachineRun(Case):
         self.c = self.client(self.d)
         self.assertEqual([m["ephemeralProcessId"] for m in self.machines()], [process.pid])
         late.mkdir()
-        self.assertEqual(process.communicate(timeout=30)[0], "started\n")
+        self.assertEqual(process.communicate(timeout=60)[0], "started\n")
         self.assertEqual(process.returncode, 0)
 
     def test_daemon_does_not_come_back(self):
@@ -105,7 +105,7 @@ class MachineRun(Case):
         process = self.run_machine("web1", "--hybrid", "/nowhere/v.sock", "--timeout", 6, "--", "echo", "started")
         self.assertIn("the folder", process.stderr.readline())
         self.d.kill()
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=60)
         self.assertEqual((process.returncode, output), (4, ""))
         self.assertIn("hvsockd went away; the VMM starts when it is back", errors)
         self.assertIn("no hvsockd answers there", errors)
@@ -196,12 +196,12 @@ class MachineRun(Case):
         first = self.run_machine("web1", "--hybrid", "/nowhere/v.sock", "--", "true")
         wait_for(self.machines, 5, "it is known")
         self.c.call("RemoveMachine", name="web1")
-        self.assertIn("was removed", first.communicate(timeout=30)[1])
+        self.assertIn("was removed", first.communicate(timeout=60)[1])
         self.assertEqual(first.returncode, 1)
         first = self.run_machine("web1", "--hybrid", "/nowhere/v.sock", "--", "true")
         wait_for(self.machines, 5, "it is known")
         self.d.ctl("machine", "run", "web1", "--cid", 4711, "--", "true")
-        self.assertIn("was re", first.communicate(timeout=30)[1])
+        self.assertIn("was re", first.communicate(timeout=60)[1])
         self.assertEqual(first.returncode, 1)
 
     def test_refused(self):

@@ -219,7 +219,7 @@ class Metrics(Case):
 
         def ask():
             try:
-                return urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5)
+                return urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60)
             except urllib.error.HTTPError as error:
                 return error
             except OSError:

@@ -242,7 +242,7 @@ class Model(Case):
 def answer(family, path):
     """What a server answers; None: it was hung up."""
     with socket.socket(family) as client:
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(path)
         text = b""
         with contextlib.suppress(ConnectionResetError):

@@ -92,7 +92,7 @@ class Security(Case):
 
         def ask(port):
             with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(20)
+                client.settimeout(60)
                 client.connect(f"{vm}/v.sock_{port}")
                 return client.makefile().read().strip()
 
@@ -124,7 +124,7 @@ class Security(Case):
 
         def ask():
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-                client.settimeout(10)
+                client.settimeout(60)
                 try:
                     client.connect(str(path))
                     return client.recv(100).decode()
@@ -262,7 +262,7 @@ while True:
         wait_for(lambda: f"served by process {other.pid}" in states()["web1"][1], 20, states)
         self.assertEqual(states()["web2"], ("listening", ""))
         with socket.socket(socket.AF_UNIX) as guest:
-            guest.settimeout(20)
+            guest.settimeout(60)
             guest.connect(str(path))
             self.assertEqual(guest.recv(10), b"theirs")
         other.kill()
@@ -288,7 +288,7 @@ while True:
                 self.assertEqual(client.refused("Register", service=service).short, "InvalidField")
             path = f"{d.folder}/c"
         with socket.socket(socket.AF_UNIX) as peer:
-            peer.settimeout(20)
+            peer.settimeout(60)
             peer.connect(path)
             # Its program is started for a peer that the rule does not let in.
             with d.client() as client:

@@ -52,7 +52,7 @@ class Serve(Case):
         reply, fds = (client or self.c).call_fds("Serve", name=name)
         self.assertEqual((reply, len(fds)), ({"connectionSocketFileDescriptor": 0}, 1))
         server = socket.socket(fileno=fds[0])
-        server.settimeout(20)
+        server.settimeout(60)
         self.things.callback(server.close)
         return server
 
@@ -74,18 +74,18 @@ class Serve(Case):
         except BlockingIOError:
             return False
         finally:
-            server.settimeout(20)
+            server.settimeout(60)
 
     def nothing(self, server):
         server.settimeout(0.1)
         with self.assertRaises(TimeoutError):
             server.recv(1, socket.MSG_PEEK)
-        server.settimeout(20)
+        server.settimeout(60)
 
     def connect(self, path=None):
         client = connect(path or self.path)
         self.things.callback(client.close)
-        client.settimeout(20)
+        client.settimeout(60)
         return client
 
     def refused(self, client):
@@ -210,7 +210,7 @@ class Serve(Case):
 
         def come():
             client = connect(self.path)
-            client.settimeout(20)
+            client.settimeout(60)
             return client.recv(1).decode()
 
         watcher = self.client(self.d)
@@ -224,7 +224,7 @@ class Serve(Case):
             except TimeoutError:
                 return None
             finally:
-                watcher.socket.settimeout(20)
+                watcher.socket.settimeout(60)
 
         self.register("other", listen=[f"unix://{self.d.folder}/other.sock"], enabled=False)
         watcher.send("Watch", {}, more=True)
@@ -358,7 +358,8 @@ class Serve(Case):
         self.served(server, self.connect())
 
     def test_rate(self):
-        self.register(peers={"rate": "3/min"})
+        began = time.monotonic()
+        self.register(peers={"rate": "3/h"})
         server = self.serve()
         for _ in range(3):
             self.served(server, self.connect())
@@ -366,7 +367,7 @@ class Serve(Case):
             self.refused(self.connect())
         log = self.d.log_text()
         self.assertIn("it comes more often than peers.rate", log)
-        self.assertLess(log.count("is refused"), 20, "at most so many lines a second")
+        self.assertLess(log.count("is refused"), 10 + 2 + time.monotonic() - began, "at most so many lines a second")
         self.c.call("Unregister", name="a")
         self.register(peers={"rate": "10/s"})
         server = self.serve()
@@ -464,7 +465,7 @@ class Serve(Case):
         self.register(backlog=500)
         clients = [self.connect() for _ in range(120)]
         for client in clients:
-            client.settimeout(20)
+            client.settimeout(60)
         for count in (10, 20, 30):
             server = self.server(count)
             for _ in range(count):
@@ -499,9 +500,16 @@ class Serve(Case):
         socket.send_fds(rude, [b"here"], [ends[0], rude.fileno()])
         os.close(ends[0])
         wait_for(lambda: not self.leases(), 5)
-        # Nobody has the pipe's other end any more: not the daemon either.
-        with self.assertRaises(BrokenPipeError):
-            os.write(ends[1], b"x")
+        # Nobody has the pipe's other end any more: not the daemon either, nor, soon, its keeper.
+
+        def is_broken():
+            try:
+                os.write(ends[1], b"x")
+                return False
+            except BrokenPipeError:
+                return True
+
+        wait_for(is_broken)
         os.close(ends[1])
         rude.close()
         server = self.serve()
@@ -604,7 +612,7 @@ class Serve(Case):
         client = self.connect()
         self.nothing(server)
         with socket.socket(fileno=fds[0]) as listener:
-            listener.settimeout(5)
+            listener.settimeout(60)
             listener.accept()[0].close()
         self.assertEqual(client.recv(1), b"")
 
@@ -653,7 +661,7 @@ class Serve(Case):
             _, fds, _ = late.receive()
             server = socket.socket(fileno=fds[0])
             self.things.callback(server.close)
-            server.settimeout(20)
+            server.settimeout(60)
             if time.monotonic() > began + 4:
                 continue  # too slow a machine to tell
             self.served(server, client)
@@ -667,8 +675,8 @@ class Serve(Case):
         server = self.serve()
         resource.prlimit(self.d.pid, resource.RLIMIT_NOFILE, (3, 4096))
         clients = [self.connect() for _ in range(3)]
+        wait_for(lambda: "connections wait: Too many open files" in self.d.log_text())
         self.nothing(server)
-        self.assertIn("connections wait: Too many open files", self.d.log_text())
         resource.prlimit(self.d.pid, resource.RLIMIT_NOFILE, (4096, 4096))
         for client in clients:
             self.served(server, client)

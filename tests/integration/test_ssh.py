@@ -61,7 +61,7 @@ class Ssh(Peers):
     def test_no_machine(self):
         """What hvsockctl says is what the person reads."""
         self.c.call("Register", service={"name": "ssh", "port": 22, "listen": []})
-        done = subprocess.run(["ssh", "-F", CONFIG, "-o", "BatchMode=yes", "web9.hvsock", "true"], env=self.environment, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(["ssh", "-F", CONFIG, "-o", "BatchMode=yes", "web9.hvsock", "true"], env=self.environment, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 255)
         self.assertIn("hvsockctl: ssh@web9: there is no machine web9; hvsockctl machine list", done.stderr)
 

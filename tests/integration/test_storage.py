@@ -104,7 +104,7 @@ class Storage(Case):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=30,
+            timeout=60,
         )
         self.assertEqual(done.returncode, 0, done.stdout)
         kept = [name for name in os.listdir(self.d.state) if name.startswith("registry.db.")]
@@ -319,7 +319,7 @@ class Storage(Case):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=20,
+            timeout=60,
         )
         self.assertNotEqual(done.returncode, 0)
         self.assertTrue(done.stdout.strip())

@@ -123,7 +123,7 @@ class Protocol(Case):
                 else:
                     self.assertEqual(message["parameters"]["name"], f"none-{got}")
                 got += 1
-        self.c.socket.settimeout(20)
+        self.c.socket.settimeout(60)
         self.assertIn("version", self.c.call("Status"))
 
     def test_pipelined_changes(self):
@@ -151,7 +151,7 @@ class Protocol(Case):
         """Just as many calls in one go as may be in flight; then the next."""
         self.d.settings("limits: {callsInFlight: 4}\n")
         self.c.call("Reload")
-        client = self.client(self.d, timeout=5)
+        client = self.client(self.d, timeout=60)
         port = self.d.port()
         for flags in ({}, {"oneway": True}):
             for method in ("Register", "Unregister"):

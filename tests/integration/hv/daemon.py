@@ -47,12 +47,23 @@ def wait_for(condition, seconds=0, what=None, every=0.02):
         time.sleep(every)
 
 
-def parent_of(pid):
-    """None: it is gone."""
+def stat_of(pid):
+    """proc(5)'s fields from the third on; None: it is gone."""
     try:
-        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    except OSError:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
         return None
+
+
+def parent_of(pid):
+    fields = stat_of(pid)
+    return int(fields[1]) if fields else None
+
+
+def sleeps(pid):
+    """It waits for something to happen."""
+    fields = stat_of(pid)
+    return fields is not None and fields[0] == "S"
 
 
 class StartFailed(Exception):

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from .daemon import BUILD, PATIENCE_SECONDS, wait_for
+from .daemon import BUILD, PATIENCE_SECONDS, sleeps, wait_for
 
 MAGIC = 0x6B737668
 CRITICAL = 0x8000
@@ -214,7 +214,12 @@ class Keeper:
         wait_for(lambda: self.process.poll() is not None or self.answers(), what=self.log.read_text)
         if self.process.poll() is not None:
             raise AssertionError(f"hvsock-keeper ended with {self.process.returncode}: {self.log.read_text()}")
+        self.wait_idle()  # what asked it whether it is there is closed
         return self
+
+    def wait_idle(self):
+        """It sleeps: it has done what it was asked until now."""
+        wait_for(lambda: sleeps(self.pid), what="it has nothing to do")
 
     def answers(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
