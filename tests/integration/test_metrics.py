@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import socket
@@ -130,6 +131,24 @@ class Metrics(Case):
         self.assertEqual(samples[("hvsock_descriptors", ())], len(self.d.fds()))
         self.assertGreater(samples[("hvsock_resident_bytes", ())], 1 << 20)
 
+    def test_manual(self):
+        """Each stands in hvsockd(8), METRICS, with its labels, and none that is not there."""
+        manual = pathlib.Path(__file__).resolve().parents[2] / "packaging/man/hvsockd.8"
+        if not manual.exists():
+            self.skipTest("there are no sources here")
+        section = manual.read_text().split(".Sh METRICS\n")[1].split("\n.Sh ")[0]
+        items = " ".join(line[len(".It Li ") :] for line in section.splitlines() if line.startswith(".It Li "))
+        told = {name: labels for name, labels in re.findall(r"(hvsock_\w+)(?:\{([a-z,]+)\})?", items)}
+        self.c.call("Register", service={"name": "a", "listen": [f"unix://{self.d.folder}/a.sock"], "peers": {"deny": [f"uid:{os.getuid()}"]}})
+        self.serve("a")
+        self.connect(self.d.folder / "a.sock", 1)
+        wait_for(lambda: self.value("hvsock_refused_total", service="a", reason="denied") == 1)
+        text = self.client(self.d).call("Metrics")["text"]
+        self.assertEqual(set(told), set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)))
+        for (name, labels), _ in parse(text).items():
+            base = re.sub(r"_(bucket|sum|count)$", "", name) if name.startswith("hvsock_spawn_seconds") else name
+            self.assertEqual(",".join(key for key, _ in labels if key != "le"), told[base], name)
+
     def test_prometheus_reads_it(self):
         """Prometheus' own reader for Python, which is the system's Python's, says the same as ours."""
         if subprocess.run([PYTHON, "-c", "import prometheus_client"], stderr=subprocess.DEVNULL).returncode != 0:
@@ -209,7 +228,8 @@ class Metrics(Case):
         """hvsockctl(1), EXAMPLES: a socket unit, here by systemd-socket-activate."""
         if not shutil.which("systemd-socket-activate"):
             self.skipTest("there is no systemd-socket-activate")
-        port = 20000 + os.getpid() % 20000
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
         server = self.process(
             ["systemd-socket-activate", "--inetd", "--accept", "-E", "HVSOCK_SOCKET", "--listen", f"127.0.0.1:{port}"]
             + self.d.ctl_command("metrics", "--http"),

@@ -140,6 +140,21 @@ class Watch(Case):
             events[0] = (*events[0][:2], events[0][2] + missed)
         self.check_continuous(early + events, first)
 
+    def test_kinds_are_in_the_manual(self):
+        """Those in the sources, and no others."""
+        root = pathlib.Path(__file__).resolve().parents[2]
+        manual = root / "packaging/man/hvsockd.8"
+        if not manual.exists():
+            self.skipTest("there are no sources here")
+        source = "".join(path.read_text() for room in ("manager", "api") for path in sorted((root / "daemon" / room).glob("*.c")))
+        calls = re.findall(r'(?:manager_event|event_put)\([^,"]+,([^,]*),', source) + re.findall(r'\.kind = ([^,]*),', source)
+        kinds = {kind for call in calls for kind in re.findall(r'"([a-z-]+)"', call)}
+        self.assertTrue({"registered", "changed", "listening", "refused", "missed", "ended"} <= kinds, kinds)
+        section = manual.read_text().split(".Sh EVENTS\n")[1].split("\n.Sh ")[0]
+        words = re.findall(r"^\.Cm ([a-z ,;-]+)$", section, re.MULTILINE)[1:]  # the first is the verb
+        told = {word for line in words for word in re.findall(r"[a-z-]+", line)} - {"wait", "accept"}
+        self.assertEqual(told, kinds)
+
     def test_limit(self):
         self.d.settings("limits: {watchers: 3}")
         self.c.call("Reload")
