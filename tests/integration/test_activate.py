@@ -444,12 +444,30 @@ class Accept(Activation):
         self.wait_programs(0)
 
     def test_says_nothing(self):
-        """A peer that only connects holds its slot, and nobody else's."""
-        self.register(peers={"maxConnectionsPerPeer": 2, "maxConnections": 2})
-        silent = self.connect()
+        """Peers that only connect hold the slots that are theirs, and all there are together; who comes then is closed at once."""
+        port = self.d.port()
+        paths = []
+        for name in ("web1", "web2", "web3"):
+            folder = self.d.folder / name
+            folder.mkdir()
+            self.c.call("AddMachine", machine={"name": name, "hybrid": f"{folder}/v.sock"})
+            paths.append(f"{folder}/v.sock_{port}")
+        self.register(port=port, listen=["machine:*"], peers={"maxConnectionsPerPeer": 2, "maxConnections": 3})
+        silent = [self.connect(paths[0]), self.connect(paths[0])]
+        self.wait_programs(2)
+        self.closed(self.connect(paths[0]))
+        other = self.connect(paths[1])
+        self.echoed(other)
+        for path in paths[1:]:
+            self.closed(self.connect(path))
+        text = self.c.call("Metrics")["text"]
+        for reason, count in (("max_connections_per_peer", 1), ("max_connections", 2)):
+            self.assertIn(f'hvsock_refused_total{{service="a",reason="{reason}"}} {count}\n', text)
+        for client in silent:
+            client.close()
         self.wait_programs(1)
-        self.echoed(self.connect())
-        silent.close()
+        self.echoed(self.connect(paths[2]))
+        self.echoed(self.connect(paths[0]))
 
     def test_connects_and_goes(self):
         """Two thousand connections that are gone before a program has begun."""
