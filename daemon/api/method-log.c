@@ -78,5 +78,7 @@ int method_read_log(Call *call, Buffer *reply)
     call->state = reading;
     call->state_free = reading_free;
     call->next = read_log_next;
-    return journal_reader_new(manager_journal(call->connection->server->manager), call->endless, &reading->reader);
+    Journal *journal = manager_journal(call->connection->server->manager);
+    (void)journal_flush_all(journal); /* what is lost is counted */
+    return journal_reader_new(journal, call->endless, &reading->reader);
 }

@@ -22,6 +22,7 @@ struct Book {
 struct Journal {
     char *folder; /* NULL: none */
     Book books[JOURNAL_BOOKS];
+    bool is_due;       /* something that is pending is to be written with the next flush */
     uint64_t sequence; /* of the last entry */
     uint64_t limit_bytes;
     uint64_t next_try_us; /* CLOCK_MONOTONIC: of opening what could not be opened */

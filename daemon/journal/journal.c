@@ -244,14 +244,20 @@ static void append_begin(Journal *journal, Book *book)
     book->pending_count++;
 }
 
-void journal_add(Journal *journal, JournalBook book, const JournalEntry *entry)
+void journal_add_later(Journal *journal, JournalBook book, const JournalEntry *entry)
 {
     Book *to = &journal->books[book];
 
     append_begin(journal, to);
     append_rest(journal, &to->pending, entry);
     if (to->pending.size_bytes > PENDING_MAX_BYTES)
-        (void)journal_flush(journal); /* what is lost is counted, and the next flush tells why */
+        (void)journal_flush_all(journal); /* what is lost is counted, and the next flush tells why */
+}
+
+void journal_add(Journal *journal, JournalBook book, const JournalEntry *entry)
+{
+    journal->is_due = true;
+    journal_add_later(journal, book, entry);
 }
 
 void journal_stage(Journal *journal, JournalBook book, const JournalEntry *entry)
@@ -272,6 +278,7 @@ void journal_commit(Journal *journal)
         const char *line = book->staged.data, *end = line ? line + book->staged.size_bytes : NULL, *next;
         for (; !book->staged.failed && line < end && (next = memchr(line, '\n', (size_t)(end - line))); line = next + 1) {
             append_begin(journal, book);
+            journal->is_due = true;
             buffer_append(&book->pending, line, (size_t)(next + 1 - line));
         }
         journal->counts.lost += book->staged.failed;
@@ -361,6 +368,12 @@ static int flush_all(Journal *journal)
 
 int journal_flush(Journal *journal)
 {
+    return journal->is_due ? journal_flush_all(journal) : 0;
+}
+
+int journal_flush_all(Journal *journal)
+{
+    journal->is_due = false;
     for (size_t i = 0; i < JOURNAL_BOOKS; i++)
         if (journal->books[i].pending_count > 0)
             return flush_all(journal);

@@ -59,13 +59,16 @@ void journal_set_limit(Journal *journal, uint32_t file_bytes);
 
 /* To be written with the next flush. */
 void journal_add(Journal *journal, JournalBook book, const JournalEntry *entry);
+/* The same, but a flush for its sake alone is not worth it: it is written with the next that is, or by journal_flush_all. */
+void journal_add_later(Journal *journal, JournalBook book, const JournalEntry *entry);
 /* Of a change that is not committed yet: it waits for journal_commit, or is forgotten by journal_roll_back. */
 void journal_stage(Journal *journal, JournalBook book, const JournalEntry *entry);
 void journal_commit(Journal *journal);
 void journal_roll_back(Journal *journal);
 /* One write(2) a book at most. 0; -errno: what could not be written is lost, and counted. It costs nothing where there is
- * nothing to write. */
+ * nothing to write, or nothing but what was added later. */
 int journal_flush(Journal *journal);
+int journal_flush_all(Journal *journal);
 JournalCounts journal_take_counts(Journal *journal);
 
 /* ---- reader.c ---- */

@@ -270,6 +270,7 @@ void manager_on_lease_end(const Lease *lease, void *userdata)
         registry_touch(&manager->registry, service);
     manager_forget_lease(manager, lease);
     manager_serve_lease_ended(manager, lease);
+    manager_log_released(manager, lease->service, lease->pid, lease->uid, lease->since_us);
     manager_event(manager, "released", lease->service, NULL, "%s is let go of by process %d", lease->service,
                   (int)lease->pid);
     /* What was waiting for that process to let go may be had now. */

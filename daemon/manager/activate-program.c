@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "daemon/log.h"
@@ -230,6 +231,19 @@ static void start_failed(Program *program, int error, const char *what)
     slot_is_free(serving, waits);
 }
 
+static void peer_name(const Accepted *accepted, char *text, size_t size_bytes)
+{
+    if (accepted->family == AF_VSOCK)
+        snprintf(text, size_bytes, "vsock:%u:%u", accepted->cid, accepted->port);
+    else
+        snprintf(text, size_bytes, "uid:%u", accepted->uid);
+}
+
+static const char *machine_of(const Accepted *accepted)
+{
+    return accepted && accepted->peer->key.kind == PEER_KEY_MACHINE ? accepted->peer->key.machine : NULL;
+}
+
 void manager_activate_on_started(const char *key, size_t key_size_bytes, pid_t pid, int pidfd, int error, const char *what,
                                  void *userdata)
 {
@@ -261,30 +275,39 @@ void manager_activate_on_started(const char *key, size_t key_size_bytes, pid_t p
     if (!program->starts_unit)
         manager_log_program(manager, serving->name, "activated", program->accepted ? program->accepted->text : NULL,
                             program->accepted ? program->accepted->size_bytes : 0, "process %d", (int)pid);
-    if (!program->accepted && !program->starts_unit) {
-        manager_event(manager, "started", serving->name, NULL, "%s is served by process %d, which was started for it", serving->name,
-                      (int)pid);
+    if (!program->starts_unit) {
+        char peer[32] = "";
+        if (program->accepted)
+            peer_name(program->accepted, peer, sizeof(peer));
+        manager_event(manager, "started", serving->name, machine_of(program->accepted),
+                      "%s is served by process %d, which was started for %s", serving->name, (int)pid, peer[0] ? peer : "it");
         manager_events_flush(manager);
     }
 }
 
 static void tell_exited(const Program *program, int status)
 {
+    Manager *manager = program->serving->manager;
+    const Accepted *accepted = program->accepted;
     const char *name = program->serving->name;
-    char how[64];
+    char how[64], lasted[48] = "";
 
     if (WIFSIGNALED(status))
         snprintf(how, sizeof(how), "killed by signal %d", WTERMSIG(status));
     else
         snprintf(how, sizeof(how), "exit status %d", WEXITSTATUS(status));
     trouble_ended(program, status, how);
-    if (program->accepted) {
-        log_debug("%s: process %d has ended: %s", name, (int)program->pid, how);
-        return;
+    uint64_t now_ns = serve_now_ns();
+    if (program->asked_ns > 0 && now_ns > program->asked_ns)
+        snprintf(lasted, sizeof(lasted), " after %.3f s", (double)(now_ns - program->asked_ns) / 1e9);
+    if (accepted) {
+        log_debug("%s: process %d has ended: %s%s", name, (int)program->pid, how, lasted);
+        manager_log_ended(manager, name, accepted->text, accepted->size_bytes, "process %d: %s%s", (int)program->pid, how, lasted);
+    } else {
+        log_info("%s: process %d has ended: %s%s", name, (int)program->pid, how, lasted);
+        manager_log_program(manager, name, "ended", NULL, 0, "process %d: %s%s", (int)program->pid, how, lasted);
     }
-    log_info("%s: process %d has ended: %s", name, (int)program->pid, how);
-    manager_log_program(program->serving->manager, name, "ended", NULL, 0, "process %d: %s", (int)program->pid, how);
-    manager_event(program->serving->manager, "ended", name, NULL, "process %d of %s has ended: %s", (int)program->pid, name, how);
+    manager_event(manager, "ended", name, machine_of(accepted), "process %d of %s has ended: %s%s", (int)program->pid, name, how, lasted);
 }
 
 void manager_activate_on_exited(const char *key, size_t key_size_bytes, pid_t pid, int status, void *userdata)

@@ -52,6 +52,7 @@ struct Manager {
     char *metrics_trouble; /* why counters are not kept; or NULL */
     char *journal_trouble; /* why entries are lost at present; or NULL */
     uint64_t refused_bucket_ns, refused_unlogged;
+    sd_event_source *log_timer; /* writes what was added later; NULL: nothing was */
     Serve *serve; /* serve.h */
     Activate *activate; /* activate.h */
     Hold *hold;   /* kept.h; NULL: nothing outlives us */
@@ -303,6 +304,11 @@ void manager_log_taken(Manager *manager, const Caller *caller, const Service *se
 void manager_log_program(Manager *manager, const char *service, const char *action, const char *connection, size_t size_bytes,
                          const char *format, ...) _printf_(6, 7);
 int manager_open_log(Manager *manager);
+/* A program of accept has ended: as many as connections, so it is written with something else, or within a second. */
+void manager_log_ended(Manager *manager, const char *service, const char *connection, size_t size_bytes, const char *format, ...)
+    _printf_(5, 6);
+/* A lease has ended. */
+void manager_log_released(Manager *manager, const char *service, pid_t pid, uid_t uid, uint64_t since_us);
 void manager_log_flush(Manager *manager);
 
 /* change-service.c, for all of change-*.c */

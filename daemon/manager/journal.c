@@ -17,6 +17,7 @@
 /* Refusals: so many at once, and so many a second; the others are counted. */
 #define REFUSED_BURST 20
 #define REFUSED_A_SECOND 1
+#define LATER_US 1000000
 
 static JournalEntry entry_of(const Caller *caller, const char *action, const char *service, const char *machine, const char *text)
 {
@@ -68,18 +69,35 @@ static int member_text(const char *object, size_t size_bytes, const char *member
     return *ret ? (int)strcspn(*ret, "\"") : 0;
 }
 
-void manager_log_program(Manager *manager, const char *service, const char *action, const char *connection, size_t size_bytes,
-                         const char *format, ...)
+/* What cannot be written is told once, and when it can be again; status tells it meanwhile. No call fails for it. */
+static void log_flushed(Manager *manager, int r)
+{
+    JournalCounts counts = journal_take_counts(manager->journal);
+    GlobalMetrics *metrics = metrics_global(manager->metrics);
+
+    metrics->log_entries += counts.written;
+    metrics->log_entries_lost += counts.lost;
+    manager->events_told &= counts.written == 0; /* who reads the log as it grows is told as watchers are */
+    if (counts.lost > 0 && !manager->journal_trouble &&
+        asprintf(&manager->journal_trouble, "%s/" LOG_FOLDER ": entries of the log are lost: %s", manager->state_path,
+                 r < 0 ? strerror(-r) : "too many of one commit") >= 0) {
+        log_error("%s", manager->journal_trouble);
+    } else if (counts.written > 0 && counts.lost == 0 && manager->journal_trouble) {
+        log_notice("%s/" LOG_FOLDER ": entries of the log are written again", manager->state_path);
+        free(TAKE_PTR(manager->journal_trouble));
+    }
+}
+
+static void log_program(Manager *manager, bool later, const char *service, const char *action, const char *connection,
+                        size_t size_bytes, const char *format, va_list arguments)
 {
     const Service *known = registry_find_service(&manager->registry, service);
+    JournalBook book = known && known->ephemeral_pid > 0 ? JOURNAL_EPHEMERAL : JOURNAL_ACTIVATIONS;
     _cleanup_(freep) char *machine = NULL;
     const char *peer, *name;
     Buffer text = {0};
-    va_list arguments;
 
-    va_start(arguments, format);
     buffer_vprintf(&text, format, arguments);
-    va_end(arguments);
     int peer_bytes = member_text(connection, size_bytes, ",\"peer\":\"", &peer);
     int name_bytes = member_text(connection, size_bytes, ",\"machine\":\"", &name);
     if (peer_bytes > 0)
@@ -87,10 +105,55 @@ void manager_log_program(Manager *manager, const char *service, const char *acti
     if (name_bytes > 0)
         machine = strndup(name, (size_t)name_bytes);
     buffer_append_char(&text, '\0');
-    manager_log(manager, NULL, known && known->ephemeral_pid > 0 ? JOURNAL_EPHEMERAL : JOURNAL_ACTIVATIONS, action, service, machine,
-                "%s", text.data ? text.data : "");
+    const JournalEntry entry = entry_of(NULL, action, service, machine, text.data ? text.data : "");
+    if (later)
+        journal_add_later(manager->journal, book, &entry);
+    else
+        journal_add(manager->journal, book, &entry);
     buffer_release(&text);
+}
+
+void manager_log_program(Manager *manager, const char *service, const char *action, const char *connection, size_t size_bytes,
+                         const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    log_program(manager, false, service, action, connection, size_bytes, format, arguments);
+    va_end(arguments);
     manager_log_flush(manager);
+}
+
+static int on_log_timer(sd_event_source *source, uint64_t time_us, void *userdata)
+{
+    Manager *manager = userdata;
+
+    manager->log_timer = sd_event_source_disable_unref(manager->log_timer);
+    log_flushed(manager, journal_flush_all(manager->journal));
+    manager_events_flush(manager);
+    return 0;
+}
+
+void manager_log_ended(Manager *manager, const char *service, const char *connection, size_t size_bytes, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    log_program(manager, true, service, "ended", connection, size_bytes, format, arguments);
+    va_end(arguments);
+    if (!manager->log_timer && sd_event_add_time_relative(manager->event, &manager->log_timer, CLOCK_MONOTONIC, LATER_US, 0, on_log_timer,
+                                                          manager) < 0)
+        manager_log_flush(manager);
+}
+
+void manager_log_released(Manager *manager, const char *service, pid_t pid, uid_t uid, uint64_t since_us)
+{
+    const Service *known = registry_find_service(&manager->registry, service);
+    uint64_t now_us = time_now_us(), lasted_ms = now_us > since_us ? (now_us - since_us) / 1000 : 0;
+
+    manager_log(manager, NULL, known && known->ephemeral_pid > 0 ? JOURNAL_EPHEMERAL : JOURNAL_HANDOUTS, "released", service, NULL,
+                "by process %d of user %u after %llu.%03llu s", (int)pid, (unsigned)uid, (unsigned long long)(lasted_ms / 1000),
+                (unsigned long long)(lasted_ms % 1000));
 }
 
 static bool change_is_ephemeral(const Change *change)
@@ -172,24 +235,9 @@ Journal *manager_journal(Manager *manager)
     return manager->journal;
 }
 
-/* What cannot be written is told once, and when it can be again; status tells it meanwhile. No call fails for it. */
 void manager_log_flush(Manager *manager)
 {
-    int r = journal_flush(manager->journal);
-    JournalCounts counts = journal_take_counts(manager->journal);
-    GlobalMetrics *metrics = metrics_global(manager->metrics);
-
-    metrics->log_entries += counts.written;
-    metrics->log_entries_lost += counts.lost;
-    manager->events_told &= counts.written == 0; /* who reads the log as it grows is told as watchers are */
-    if (counts.lost > 0 && !manager->journal_trouble &&
-        asprintf(&manager->journal_trouble, "%s/" LOG_FOLDER ": entries of the log are lost: %s", manager->state_path,
-                 r < 0 ? strerror(-r) : "too many of one commit") >= 0) {
-        log_error("%s", manager->journal_trouble);
-    } else if (counts.written > 0 && counts.lost == 0 && manager->journal_trouble) {
-        log_notice("%s/" LOG_FOLDER ": entries of the log are written again", manager->state_path);
-        free(TAKE_PTR(manager->journal_trouble));
-    }
+    log_flushed(manager, journal_flush(manager->journal));
 }
 
 int manager_open_log(Manager *manager)

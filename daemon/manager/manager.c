@@ -90,6 +90,7 @@ void manager_free(Manager *manager)
     manager_events_release(manager);
     free(manager->spare_changes);
     metrics_free(manager->metrics);
+    sd_event_source_disable_unref(manager->log_timer);
     journal_free(manager->journal);
     free(manager->journal_trouble);
     free(manager->metrics_trouble);

@@ -108,3 +108,38 @@ class Trouble(Activation):
         self.closed(client)
         reason = self.wait_state(self.c, "a", "failed")["runtime"]["reason"]
         self.assertRegex(reason, "^its program was started too often: more than 5/10s; its program ended at once: exit status 4 ")
+
+
+class Told(Activation):
+    def test_watch(self):
+        """The start and the end of each program, with its machine; those of wait in the same words."""
+        vm = self.d.folder / "vm"
+        vm.mkdir()
+        port = self.d.port()
+        self.c.call("AddMachine", machine={"name": "web1", "hybrid": f"{vm}/v.sock"})
+        self.register(port=port, listen=["machine:*"])
+        watcher = self.client(self.d)
+        watcher.send("Watch", {}, more=True)
+
+        def event(*kinds):
+            while True:
+                event = watcher.receive()[0].get("event")
+                if event and event["kind"] in kinds:
+                    return event
+
+        client = self.connect(f"{vm}/v.sock_{port}")
+        self.echoed(client)
+        told = event("started")
+        self.assertEqual((told["service"], told["machine"]), ("a", "web1"))
+        self.assertRegex(told["text"], rf"^a is served by process \d+, which was started for uid:{os.getuid()}$")
+        client.close()
+        told = event("ended")
+        self.assertEqual((told["service"], told["machine"]), ("a", "web1"))
+        self.assertRegex(told["text"], r"^process \d+ of a has ended: exit status 0 after \d+\.\d+ s$")
+        self.c.call("Unregister", name="a")
+        self.register(exec=["/bin/sh", "-c", "exit 7"], mode="wait")
+        self.connect().close()
+        told = [event("started", "ended") for _ in range(2)]
+        self.assertEqual([t["kind"] for t in told], ["started", "ended"])
+        self.assertRegex(told[0]["text"], r"^a is served by process \d+, which was started for it$")
+        self.assertRegex(told[1]["text"], r": exit status 7 after ")

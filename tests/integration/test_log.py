@@ -88,7 +88,11 @@ class Log(Case):
                 connect(self.d.folder / f"{name}.sock").close()
         wait_for(lambda: ("ended", "w") in self.told() and {("failed", "n"), ("start-failed", "n")} & set(self.told()), 10, self.told)
         text = [e["text"] for e in self.log(name="w") if e["action"] == "ended"][0]
-        self.assertRegex(text, r"^process \d+: exit status 3$")
+        self.assertRegex(text, r"^process \d+: exit status 3 after \d+\.\d+ s$")
+        # That of the connection, too; and whose it was.
+        wait_for(lambda: ("ended", "a") in self.told(), 10, self.told)
+        text = [e["text"] for e in self.log(name="a") if e["action"] == "ended"][0]
+        self.assertRegex(text, rf"^process \d+: exit status 0 after \d+\.\d+ s for uid:{os.getuid()}$")
         self.assertTrue((self.d.state / "log/activations").stat().st_size > 0)
 
     def test_reload(self):
@@ -218,8 +222,8 @@ class Log(Case):
         with self.refuses("NoSuchService"):
             self.c.call("Unregister", name="b")
         self.c.call("Unregister", name="a")
-        entries.append(reader.receive()[0]["entry"]["action"])
-        self.assertEqual(entries, ["started", "registered", "acquired", "unregistered"])
+        entries += [reader.receive()[0]["entry"]["action"] for _ in range(2)]
+        self.assertEqual(entries, ["started", "registered", "acquired", "released", "unregistered"])
         verb = self.process(
             self.d.ctl_command("log", "--follow", "--since", "0s", "c"),
             env=self.d.ctl_environment(), stdout=subprocess.PIPE, text=True,

@@ -123,6 +123,30 @@ static void assert_entries(Journal *journal, const JournalFilter *filter, const 
     assert_string_equal(text, wanted);
 }
 
+/* Written with whatever is due, in its place; or when all is to be. */
+static void adds_later(void **state)
+{
+    Journal *journal = open_journal(*state);
+    const JournalEntry later = {.time_us = 1, .program = "prog", .action = "ended", .text = "later"};
+
+    journal_add_later(journal, JOURNAL_ACTIVATIONS, &later);
+    assert_int_equal(journal_flush(journal), 0);
+    assert_entries(journal, NULL, "");
+    add_flush(journal, JOURNAL_CHANGES, "a", "now");
+    assert_entries(journal, NULL, "later now ");
+    journal_add_later(journal, JOURNAL_ACTIVATIONS, &later);
+    assert_int_equal(journal_flush(journal), 0);
+    assert_entries(journal, NULL, "later now ");
+    assert_int_equal(journal_flush_all(journal), 0);
+    assert_entries(journal, NULL, "later now later ");
+    journal_add_later(journal, JOURNAL_ACTIVATIONS, &later);
+    journal_stage(journal, JOURNAL_CHANGES, &later);
+    journal_commit(journal);
+    assert_int_equal(journal_flush(journal), 0);
+    assert_entries(journal, NULL, "later now later later later ");
+    journal_free(journal);
+}
+
 static void keeps_order_over_books(void **state)
 {
     Folder *folder = *state;
@@ -405,6 +429,7 @@ static void no_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(adds_later, setup, teardown),
         cmocka_unit_test_setup_teardown(keeps_order_over_books, setup, teardown),
         cmocka_unit_test_setup_teardown(filters_names, setup, teardown),
         cmocka_unit_test_setup_teardown(waits_for_commits, setup, teardown),
