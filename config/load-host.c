@@ -68,6 +68,8 @@ static int check_text(HostCheck *check, const Field *field, const char *path, co
 {
     if (field->format == &format_user || field->format == &format_user_range)
         return check_name(check, CHECK_USER, path, text);
+    if (field->format == &format_peer && text_starts_with(text, "uid:"))
+        return check_name(check, CHECK_USER, path, text + strlen("uid:"));
     if (field->format == &format_group)
         return check_name(check, CHECK_GROUP, path, text);
     return 0;

@@ -86,6 +86,8 @@ static const Case conflicts[] = {
 };
 
 static const Case hosts[] = {
+    {"peers", "services: [{name: a, port: 1, peers: {allow: [\"uid:root\", \"uid:107\", nosuch1, 5], deny: [\"uid:nosuch1\"]}}]\n",
+     "ROOT/a.yaml:1:90: warning: services[0].peers.deny[0]: this host has no user nosuch1; add it before the service is to run\n"},
     {"all there", "services: [{name: a, port: 1, activate: {mode: wait, exec: [/bin/true], user: root}, handout: {users: [root, 1000, 5-6], groups: [root, 12]}}]\n", ""},
     {"missing",
      "services:\n- name: a\n  port: 1\n  activate: {mode: wait, exec: [/nowhere/x], user: nosuch1, groups: [root, nosuch2]}\n"
