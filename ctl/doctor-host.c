@@ -213,11 +213,11 @@ char *doctor_register(const char *whose, const char *kind, const char *number)
     char *mend;
 
     buffer_append_text(&text, "hvsockctl register ");
-    size_t begin = text.size_bytes;
-    for (name = name ? name + 1 : ""; *name && *name != ')'; name++)
-        buffer_append_char(&text, isascii(*name) && isalnum((unsigned char)*name) ? (char)tolower((unsigned char)*name) : '-');
-    if (text.size_bytes == begin || (!text.failed && !isalpha((unsigned char)text.data[begin])))
+    name = name ? name + 1 : "";
+    if (!isascii(*name) || !isalnum((unsigned char)*name)) /* what no service's name begins with */
         buffer_append_text(&text, "other");
+    for (; *name && strcmp(name, ")") != 0; name++)
+        buffer_append_char(&text, isascii(*name) && isalnum((unsigned char)*name) ? (char)tolower((unsigned char)*name) : '-');
     buffer_printf(&text, "-%.8s --%s %s --listen ''", number, kind, number);
     return buffer_take(&text, &mend, NULL) < 0 ? NULL : mend;
 }

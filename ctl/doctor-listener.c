@@ -27,25 +27,6 @@ typedef struct Look {
     const json_t *machine; /* the context of the one that it is on; NULL: of none */
 } Look;
 
-/* A command that starts with this, then a path, then another. -ENOMEM. */
-static int mend_set(char **mend, const char *command, const char *path, const char *then)
-{
-    _cleanup_(freep) char *first = doctor_mend(command, path);
-
-    return !first || asprintf(mend, "%s%s", first, then) < 0 ? -ENOMEM : 0;
-}
-
-/* What is in the way is kept: it may be dear to somebody. */
-static int mend_move(char **mend, const char *path, const char *then)
-{
-    _cleanup_(freep) char *away = NULL, *to = NULL, *first = NULL;
-
-    if (asprintf(&away, "%s.away", path) < 0 || !(to = doctor_mend("", away)) || !(first = doctor_mend("mv", path)) ||
-        asprintf(mend, "%s%s%s", first, to, then) < 0)
-        return -ENOMEM;
-    return 0;
-}
-
 /* The first part of it that is there and is no folder. NULL: there is none, or no memory. */
 static char *part_that_is_no_folder(const char *folder)
 {
@@ -128,7 +109,7 @@ static int mend_folder(const Look *look, const char *folder, char **mend)
             if (slash == point)
                 break;
         }
-        return !point ? -ENOMEM : mend_set(mend, "mount -o remount,rw", point, "");
+        return !point ? -ENOMEM : doctor_mend_then("mount -o remount,rw", point, "", mend);
     }
     uid_t uid = who_binds(look, &status);
     if (uid != status.st_uid && status.st_uid != 0 && doctor_member(look->machine, "user")[0]) {
@@ -137,9 +118,9 @@ static int mend_folder(const Look *look, const char *folder, char **mend)
     }
     if (uid != status.st_uid) {
         snprintf(command, sizeof(command), "chown %u", (unsigned)uid);
-        return mend_set(mend, command, folder, " && hvsockctl reload");
+        return doctor_mend_then(command, folder, " && hvsockctl reload", mend);
     }
-    return (status.st_mode & 0300) != 0300 ? mend_set(mend, "chmod u+wx", folder, " && hvsockctl reload") : 0;
+    return (status.st_mode & 0300) != 0300 ? doctor_mend_then("chmod u+wx", folder, " && hvsockctl reload", mend) : 0;
 }
 
 /* path: of the socket. *mend: what takes away what is in its way; untouched where that cannot be told. */
@@ -155,20 +136,20 @@ static int mend_path(const Look *look, const char *path, const char *folder, cha
         pid = doctor_name_server(look->doctor, path, whose);
         return pid > 0 && pid != look->doctor->pid && pid != look->doctor->keeper_pid
                    ? (asprintf(mend, "kill %d", (int)pid) < 0 ? -ENOMEM : 0)
-                   : mend_set(mend, "ss -xlp src", path, "");
+                   : doctor_mend_then("ss -xlp src", path, "", mend);
     case PATH_STALE:
-        return mend_set(mend, "rm", path, "");
+        return doctor_mend_then("rm", path, "", mend);
     case PATH_ABSENT:
         return mend_folder(look, folder, mend);
     case PATH_OTHER:
         break;
     }
     if (lstat(path, &status) == 0)
-        return S_ISSOCK(status.st_mode) ? 0 : mend_move(mend, path, "");
+        return S_ISSOCK(status.st_mode) ? 0 : doctor_mend_away(path, "", mend);
     if (errno != ENOTDIR || !(part = part_that_is_no_folder(folder)))
         return 0;
     _cleanup_(freep) char *then = NULL, *makes = doctor_mend("mkdir -p", folder);
-    return !makes || asprintf(&then, " && %s", makes) < 0 ? -ENOMEM : mend_move(mend, part, then);
+    return !makes || asprintf(&then, " && %s", makes) < 0 ? -ENOMEM : doctor_mend_away(part, then, mend);
 }
 
 static int look_at_path(const Look *look, const char *uri, const Address *address, char **mend)
@@ -187,7 +168,7 @@ static int look_at_path(const Look *look, const char *uri, const Address *addres
         look->doctor->left_to_machine = true;
         return 0;
     }
-    int r = mend_set(mend, "mkdir -p", folder, "");
+    int r = doctor_mend_then("mkdir -p", folder, "", mend);
     return r < 0 ? r
                  : doctor_find(look->doctor, look->name, *mend, "%s is %s: the folder %s is not there", uri,
                                doctor_member(look->listener, "state"), folder);

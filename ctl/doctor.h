@@ -37,6 +37,10 @@ typedef enum PathState {
 int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *why_format, ...) _printf_(4, 5);
 /* A command and a path, as a shell takes it. NULL: no memory. */
 char *doctor_mend(const char *command, const char *path);
+/* The same, with another after it (` && …`, or empty). *ret is set on success. -ENOMEM. */
+int doctor_mend_then(const char *command, const char *path, const char *then, char **ret);
+/* What is in the way is moved aside, for it may be dear to somebody. */
+int doctor_mend_away(const char *path, const char *then, char **ret);
 /* A text of an object; "" where there is none. */
 const char *doctor_member(const json_t *object, const char *key);
 /* A record that should have ended with a process (runtime's ephemeralProcessId); removes: hvsockctl's words for that. */
@@ -56,6 +60,10 @@ bool doctor_has_transport(void);
 int doctor_look_at_vhost(Doctor *doctor);
 /* AF_VSOCK listeners that no service is for, and whose they are; nothing where the kernel does not tell. */
 int doctor_look_for_others(Doctor *doctor);
+
+/* ---- doctor-file.c ---- */
+/* What mends an error of the daemon's; *ret is left alone where no command does, as where it is not of a file. */
+int doctor_mend_file(const Doctor *doctor, const char *error, char **ret);
 
 /* ---- doctor-listener.c ---- */
 /* One that does not listen, and what would change that. runtime: its service's; NULL: that is gone. */

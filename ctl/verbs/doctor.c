@@ -57,6 +57,23 @@ char *doctor_mend(const char *command, const char *path)
     return buffer_take(&text, &mend, NULL) < 0 ? NULL : mend;
 }
 
+int doctor_mend_then(const char *command, const char *path, const char *then, char **ret)
+{
+    _cleanup_(freep) char *first = doctor_mend(command, path);
+
+    return !first || asprintf(ret, "%s%s", first, then) < 0 ? -ENOMEM : 0;
+}
+
+int doctor_mend_away(const char *path, const char *then, char **ret)
+{
+    _cleanup_(freep) char *away = NULL, *to = NULL, *first = NULL;
+
+    if (asprintf(&away, "%s.away", path) < 0 || !(to = doctor_mend("", away)) || !(first = doctor_mend("mv", path)) ||
+        asprintf(ret, "%s%s%s", first, to, then) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
 const char *doctor_member(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -181,21 +198,6 @@ static bool doctor_is_system(const Doctor *doctor)
     return !where || !where[0];
 }
 
-/* `PATH.yaml:LINE:COLUMN: why`: who mends it does so in an editor. What is wrong with the registry's database or the log is mended by
- * no command. */
-static int error_mend(const char *error, char **ret)
-{
-    const char *end = strstr(error, ".yaml");
-    _cleanup_(freep) char *path = end ? strndup(error, (size_t)(end - error) + strlen(".yaml")) : NULL;
-    _cleanup_(freep) char *edits = NULL;
-
-    if (!end && !strstr(error, "the folder of the configuration"))
-        return 0;
-    if (end && (!path || !(edits = doctor_mend("${EDITOR:-vi}", path))))
-        return -ENOMEM;
-    return asprintf(ret, "%s%shvsockctl check && hvsockctl reload", edits ? edits : "", edits ? " && " : "") < 0 ? -ENOMEM : 0;
-}
-
 static int doctor_look_at_status(Doctor *doctor, const char *reply)
 {
     json_t *status = json_loads(reply, 0, NULL);
@@ -212,7 +214,7 @@ static int doctor_look_at_status(Doctor *doctor, const char *reply)
     for (size_t i = 0; i < json_array_size(errors) && r >= 0; i++) {
         const char *error = json_string_value(json_array_get(errors, i));
         _cleanup_(freep) char *mend = NULL;
-        r = error ? error_mend(error, &mend) : 0;
+        r = error ? doctor_mend_file(doctor, error, &mend) : 0;
         if (r >= 0)
             r = doctor_find(doctor, "hvsockd", mend, "%s", error ? error : "?");
     }

@@ -225,6 +225,20 @@ class Doctor(Case):
                 self.c.call("Unregister", name=name)
                 self.assertEqual(len(self.doctor()), 1)
             path.unlink()
+        # A program can call itself anything.
+        comm = pathlib.Path("/proc/self/comm")
+        for name in ("(S d) '$x", "7", "-", "\x1b[2J", ")"):
+            with socket.socket(socket.AF_UNIX) as other:
+                other.bind(str(folder / "v.sock_99"))
+                other.listen()
+                comm.write_text(name)
+                try:
+                    mend = self.mends("machine web1", f"is listened on by process {os.getpid()}")
+                finally:
+                    comm.write_text(program)
+                self.assertRegex(mend, r"\Ahvsockctl register [a-z0-9-]+-99 --port 99 --listen ''\Z")
+                self.c.call("Unregister", name=mend.split()[2])
+            (folder / "v.sock_99").unlink()
         # What is no number of a service's is nobody's business.
         with socket.socket(socket.AF_UNIX) as other:
             other.bind(str(folder / "v.sock_control"))
@@ -437,6 +451,35 @@ class Doctor(Case):
                 self.assertLess(i, 2)
         self.assertEqual(self.doctor(), [])
 
+    def test_files_that_cannot_be_read(self):
+        """By the user that hvsockd is: what they are is mended, and not what is in them."""
+        if os.geteuid() != 0:
+            self.skipTest("becomes another user: needs root")
+        self.d = self.daemon(uid=12345)
+        self.c = self.client(self.d)
+        folder = self.d.config / "services.d"
+
+        def wrong(why, mend):
+            self.c.refused("Reload")
+            self.assertEqual(self.mends("hvsockd", why), mend)
+
+        path = self.d.file("x", "services: []\n")
+        os.chown(path, 0, 0)
+        path.chmod(0o600)
+        wrong(f"{path}: cannot be read: Permission denied", f"chgrp 12345 {path} && chmod g+r {path} && hvsockctl reload")
+        self.assertEqual((path.stat().st_gid, path.stat().st_mode & 0o777), (12345, 0o640))
+        path.unlink()
+        path.symlink_to("/nowhere")
+        wrong(f"{path}: is a link to a file that is not there", f"rm {path} && hvsockctl reload")
+        path.mkdir()
+        wrong(f"{path}: cannot be read: Is a directory", f"mv {path} {path}.away && hvsockctl reload")
+        os.chown(folder, 0, 0)
+        folder.chmod(0o700)
+        wrong(f"{folder}: the folder cannot be read", f"chgrp 12345 {folder} && chmod g+rx {folder} && hvsockctl reload")
+        shutil.rmtree(self.d.config)
+        wrong(f"{self.d.config}: the folder of the configuration: No such file", f"mkdir -p {self.d.config} && hvsockctl reload")
+        folder.mkdir()
+
     def test_newer_registry(self):
         self.c.close()
         self.d.terminate()
@@ -504,6 +547,26 @@ listener.listen()
 print(flush=True)
 time.sleep(1000)
 """
+
+    def test_file_that_claims_what_is_registered(self):
+        """A port, a name, a CID: told with whose it is, and the file is what is to be edited."""
+        port, other = self.d.port(), self.d.port()
+        self.c.call("Register", service={"name": "a", "port": port})
+        self.c.call("AddMachine", machine={"name": "web1", "cid": 4711})
+        for text, why, edit in (
+            (f"services: [{{name: b, port: {port}}}]\n", f"services[0].port: {port} is held by a already", f"s/{port}/{other}/"),
+            (f"services: [{{name: a, port: {other}}}]\n", 'services[0].name: "a" is registered already', "s/a,/b,/"),
+            ("machines: [{name: web2, cid: 4711}]\n", "machines[0].cid: 4711 is held by web1 already", "s/4711/4712/"),
+        ):
+            path = self.d.file("claims", text)
+            self.c.refused("Reload")
+            (found,) = self.doctor()
+            self.assertEqual(found["what"], "hvsockd")
+            self.assertIn(why, found["why"])
+            self.run_mend(found["mend"], EDITOR=f"sed -i {edit}")
+            self.assertEqual(self.doctor(), [])
+            path.write_text("services: []\n")
+            self.c.call("Reload")
 
     def holder(self, port):
         process = self.python(self.HOLDER, port, stdout=subprocess.PIPE)

@@ -305,15 +305,18 @@ class Serve(Case):
         self.register("c", port=named, listen=["machine:web1"])
         self.serve("c")
         self.refused(come(named))
-        # What a program accepts itself is known to the kernel, where it has vsock_diag.
+        # What a program accepts itself is known to the kernel (vsock_diag), and whose it is.
         self.register("d", port=acquired, listen=None)
         _, fds = self.c.call_fds("Acquire", names=["d"])
         with socket.socket(fileno=fds[0]) as listener:
             come(acquired)
             accepted, peer = listener.accept()
             with accepted:
-                shown = [(c["service"], c["peer"]) for c in self.connections()]
-                self.assertIn(shown, ([], [("d", f"vsock:{peer[0]}:{peer[1]}")]))
+                (shown,) = self.connections()
+                self.assertEqual((shown["service"], shown["address"]), ("d", f"vsock://:{acquired}"))
+                self.assertEqual((shown["peer"], shown["holders"]), (f"vsock:{peer[0]}:{peer[1]}", [os.getpid()]))
+                row = self.d.ctl("connections").stdout.splitlines()[1].split()
+                self.assertEqual(row[:5], ["d", "-", "1", str(acquired), shown["peer"]])
 
     def test_default_peers(self):
         self.register()
