@@ -550,8 +550,8 @@ class Accept(Activation):
         self.assertEqual(self.programs()[0], before[0])
         self.echoed(first)
         self.closed(self.connect())
-        shown = self.connections()
-        self.assertEqual([c["holders"] for c in shown], [[p["processId"]] for p in self.programs()])
+        programs = self.wait_programs(2)  # that it runs is told a moment after it does
+        self.assertEqual([c["holders"] for c in self.connections()], [[p["processId"]] for p in programs])
         # One ends while nobody looks.
         self.d.kill()
         first.close()
@@ -630,7 +630,8 @@ class Accept(Activation):
         self.assertEqual(failures, [])
         self.assertGreater(len(served), 50)
         self.c = self.client(self.d)
-        self.wait_programs(0)
+        # Also those that are on their way.
+        wait_for(lambda: self.c.call("Status")["programs"] == 0 and not self.connections(), 20, self.connections)
         clients = [self.connect() for _ in range(3)]
         for client in clients:
             self.echoed(client)
