@@ -126,3 +126,31 @@ class Container(Case):
         reply = json.loads(output or "{}")
         self.assertEqual(reply.get("error"), "io.hvsock.Registry.NotAllowed", output + errors)
         self.assertIn(str(UID + 65536), reply["parameters"]["reason"])
+
+    ASK_AGAIN = """
+import json, socket, sys
+def ask():
+    registry = socket.socket(socket.AF_UNIX)
+    registry.connect("/run/hvsock/handout/a")
+    registry.sendall(b'{"method":"io.hvsock.Registry.Acquire","parameters":{"names":["a"]}}\\0')
+    reply, fds, _, _ = socket.recv_fds(registry, 65536, 128)
+    return len(fds), json.loads(reply.rstrip(b"\\0")).get("error")
+print(*ask(), flush=True)
+sys.stdin.readline()
+print(*ask(), flush=True)
+"""
+
+    def test_folder_outlives_a_restart(self):
+        """Where the folder of entries is mounted, what is asked for after a restart of hvsockd is had, too."""
+        self.register(listen=[f"unix://{self.d.folder}/a.sock"])
+        for kill in (False, True):
+            server = self.container(
+                "/usr/bin/python3", "-c", self.ASK_AGAIN, stdin=subprocess.PIPE, mounts=[(self.entry.parent, "/run/hvsock/handout")]
+            )
+            self.assertEqual(server.stdout.readline(), "1 None\n")
+            self.c.close()
+            self.d.restart(kill=kill)
+            self.c = self.client(self.d)
+            wait_for(self.entry.exists)
+            output, errors = server.communicate("\n", timeout=60)
+            self.assertEqual((output, server.returncode), ("1 None\n", 0), errors)

@@ -2,6 +2,7 @@
 """Sentences of hvsockd(8)'s security section that are no other test's: what the units may do, who is as good as root."""
 
 import ctypes
+import errno
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import re
 import socket
 import stat
 import subprocess
+import unittest
 
 from hv.case import BUILD, NOBODY, Case, wait_for
 from hv.daemon import ROOT
@@ -33,11 +35,14 @@ METHODS = {
 
 
 def open_of_another(pid, number):
-    """A socket that another process has open, by pidfd_getfd(2)."""
+    """What another process has open, by pidfd_getfd(2); None where it has closed that meanwhile."""
     pidfd = os.pidfd_open(pid)
     fd = ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, number, 0)
+    error = ctypes.get_errno()
     os.close(pidfd)
-    return None if fd < 0 else socket.socket(fileno=fd)
+    if fd < 0 and error in (errno.EPERM, errno.ENOSYS):
+        raise unittest.SkipTest("pidfd_getfd(2) is refused here")
+    return None if fd < 0 else fd
 
 
 class Security(Case):
@@ -208,20 +213,35 @@ class Security(Case):
         self.assertEqual(self.as_user(0, run), ["NotAllowed", [], "NotAllowed"])
 
     def test_guests_do_not_reach_the_api(self):
-        """hvsockd alone has no socket that is not a unix one, or the kernel's."""
+        """Neither hvsockd nor its keeper has a socket that is not a unix one, or the kernel's, but for services' sake."""
         if os.geteuid() != 0:
             self.skipTest("looks at sockets of others: needs root")
         d = self.daemon()
+        with d.client() as client:
+            client.call("Register", service={"name": "a", "listen": [f"unix://{d.folder}/a"], "activate": {"mode": "accept", "exec": ["/bin/cat"]}})
+            keeper = client.call("Status")["keeperProcessId"]
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.settimeout(60)
+                peer.connect(f"{d.folder}/a")
+                peer.sendall(b"x")
+                self.assertEqual(peer.recv(1), b"x")
+                for pid in (d.pid, keeper):
+                    families = self.families_of(pid)
+                    self.assertIn(socket.AF_UNIX, families)
+                    self.assertLessEqual(families, {socket.AF_UNIX, socket.AF_NETLINK})
+
+    def families_of(self, pid):
         families = set()
-        for number, target in d.fds().items():
-            if target.startswith("socket:"):
-                one = open_of_another(d.pid, number)
-                if one is None:
-                    self.skipTest("pidfd_getfd(2) is refused here")
-                families.add(one.family)
-                one.close()
-        self.assertIn(socket.AF_UNIX, families)
-        self.assertLessEqual(families, {socket.AF_UNIX, socket.AF_NETLINK})
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            one = open_of_another(pid, int(number))
+            if one is None:
+                continue
+            if stat.S_ISSOCK(os.fstat(one).st_mode):
+                with socket.socket(fileno=one) as copy:
+                    families.add(copy.family)
+            else:
+                os.close(one)
+        return families
 
     def test_users_of_machines(self):
         """One of them removes what is there and answers in its place: that is told, and no other machine's."""
