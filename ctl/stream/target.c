@@ -288,6 +288,8 @@ static int target_make(const Wanted *wanted, const Found *found, Failure *failur
         uint32_t port;
         if (!machine.hybrid && !machine.hyperkit && !machine.cid.set)
             failure_set(failure, wanted->operand, hint, "the machine has no transport that this host connects by");
+        else if (!service.port.set && !service.guid)
+            failure_set(failure, wanted->operand, hint, "the service has no port and no GUID, so that it is reached in no machine");
         else if (!service_port(&service, &port))
             failure_set(failure, wanted->operand, hint, "without a port it is reached on a machine with a hybrid socket alone");
         else

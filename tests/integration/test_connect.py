@@ -638,6 +638,8 @@ class Names(Peers):
         self.fails("there is no service none; name its port", "connect", "none@web1")
         self.fails("there is no machine web9; hvsockctl machine list", "connect", "ssh@web9")
         self.fails("without a port", "connect", "odd@mac1")
+        self.c.call("Register", service={"name": "bare", "listen": [f"unix://{self.path('bare')}"]})
+        self.fails("the service has no port and no GUID", "connect", "bare@web1")
         self.fails("no transport that this host connects by", "connect", "ssh@win1")
         self.fails("its type is seqpacket, which", "connect", "packets@mac1")
         self.fails("without a port", "connect", "odd@42")
