@@ -49,7 +49,8 @@ static const char *hint_of(int error, const Address *address)
     case ENETUNREACH:
         return "no machine has that CID, or the transport is not loaded (vhost_vsock, vsock_loopback)";
     case ETIMEDOUT:
-        return "--timeout waits longer; does the machine run?";
+        return address->transport == &transport_unix ? "--timeout waits longer; does what listens there hang?"
+                                                     : "--timeout waits longer; does the machine run?";
     case EPROTOTYPE:
         return "give the --type that listens there: stream, seqpacket or dgram";
     default:
