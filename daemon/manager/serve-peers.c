@@ -16,7 +16,7 @@
 /* Looking for those that have ended takes one part in so many of our time, whatever floods of peers come; and so much of it
  * at once, for nobody is refused because of one who has just hung up. */
 #define LOOK_REST_FACTOR 20
-#define LOOK_BURST_NS (10u * 1000000u)
+#define LOOK_BURST_NS (50u * 1000000u)
 
 static int peer_compare(const ServePeer *a, const ServePeer *b)
 {

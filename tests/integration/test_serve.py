@@ -345,7 +345,7 @@ class Serve(Case):
         self.c.call("Unregister", name="a")
         self.register(peers={"maxConnectionsPerPeer": 1})
         server = self.serve()
-        for _ in range(20):
+        for _ in range(8):  # each is a look for what has ended, which has its bounds, too
             client = self.connect()
             _, connection = self.served(server, client)
             connection.close()
