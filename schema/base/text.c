@@ -131,7 +131,11 @@ bool text_equal(const char *a, const char *b)
 
 bool text_starts_with(const char *text, const char *prefix)
 {
-    return strncmp(text, prefix, strlen(prefix)) == 0;
+    /* Prefixes are short, and most differ at once. */
+    while (*prefix)
+        if (*text++ != *prefix++)
+            return false;
+    return true;
 }
 
 bool text_ends_with(const char *text, const char *suffix)
