@@ -7,7 +7,7 @@
 #include "ctl/files.h"
 #include "schema/base/process.h"
 
-#define TIMEOUT_MS 2000 /* no daemon is needed, so none is waited for */
+#define TIMEOUT_MS 5000 /* no daemon is needed, so none is waited for long */
 
 uid_t files_start_as(Ctl *ctl)
 {

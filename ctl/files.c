@@ -10,7 +10,7 @@
 #include "ctl/files.h"
 #include "schema/base/text.h"
 
-#define TIMEOUT_MS 5000 /* of asking the daemon where its folders are */
+#define TIMEOUT_MS 10000 /* of asking the daemon where its folders are */
 
 typedef struct Paths {
     TextList services; /* files and folders */

@@ -14,7 +14,7 @@
 #include "schema/base/text.h"
 #include "schema/base/user.h"
 
-#define ANSWER_TIMEOUT_MS 5000 /* longer than hvsockd is busy with anything */
+#define ANSWER_TIMEOUT_MS 15000 /* longer than hvsockd is busy with anything */
 
 int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *why_format, ...)
 {

@@ -14,7 +14,8 @@
 
 #define REQUEST_MAX_BYTES 16384
 #define REQUEST_TIMEOUT_MS 5000
-#define ANSWER_TIMEOUT_MS 10000 /* as long as Prometheus waits, as it comes */
+#define ANSWER_TIMEOUT_MS 30000
+#define HTTP_TIMEOUT_MS 10000 /* as long as Prometheus waits, as it comes */
 
 /* To the empty line. Which path is asked for is all the same. false: it is none, or does not end. */
 static bool http_read_request(void)
@@ -86,7 +87,7 @@ static int metrics_run(Ctl *ctl)
         return ctl_usage(ctl, "--http", NULL, "it answers on standard output, and goes with neither --output nor --json");
     if (http && !http_read_request())
         return http_refuse("400 Bad Request", "This answers GET, whichever path.\n");
-    int r = ctl_open_within(ctl, ANSWER_TIMEOUT_MS, &registry);
+    int r = ctl_open_within(ctl, http ? HTTP_TIMEOUT_MS : ANSWER_TIMEOUT_MS, &registry);
     if (r == 0)
         r = registry->ops->metrics(registry, &reply);
     if (r != 0 && http)

@@ -5,7 +5,7 @@
 
 #include "ctl/ctl.h"
 
-#define TIMEOUT_MS 5000
+#define TIMEOUT_MS 10000
 
 static int version_run(Ctl *ctl)
 {

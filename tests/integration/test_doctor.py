@@ -412,7 +412,7 @@ class Doctor(Case):
                 looks[" ".join(verb)] = self.process(
                     self.d.ctl_command(*verb), env=self.d.ctl_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
                 )
-            said = {name: (*process.communicate(timeout=60), process.returncode) for name, process in looks.items()}
+            said = {name: (*process.communicate(timeout=90), process.returncode) for name, process in looks.items()}
         finally:
             os.kill(self.d.pid, signal.SIGCONT)
         where, why = self.d.ctl_environment()["HVSOCK_SOCKET"], "hvsockd does not answer: it is stopped, or hangs"
