@@ -140,7 +140,7 @@ class Handout(Case):
         wait_for(lambda: open(f"/proc/{holder.pid}/comm").read() == "sleep\n", 5)
         time.sleep(0.1)
         self.assertEqual([l["processId"] for l in self.leases("a")], [holder.pid])
-        self.assertIn("sleep", self.leases("a")[0]["program"])
+        wait_for(lambda: "sleep" in self.leases("a")[0]["program"])
 
     def test_exclusive(self):
         self.register("a", listen=[f"unix://{self.path}"], handout={"exclusive": True})

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import socket
@@ -127,7 +128,7 @@ class Metrics(Case):
         self.assertEqual(states("hvsock_listeners"), {"listening": 2, "waiting": 1})
         self.assertEqual(samples[("hvsock_leases", ())], 1)
         self.assertEqual(samples[("hvsock_calls_total", (("method", "io.hvsock.Registry.Register"),))], 5)
-        self.assertAlmostEqual(samples[("hvsock_start_time_seconds", ())], time.time(), delta=60)
+        self.assertAlmostEqual(samples[("hvsock_start_time_seconds", ())], time.time(), delta=600)
         self.assertEqual(samples[("hvsock_descriptors", ())], len(self.d.fds()))
         self.assertGreater(samples[("hvsock_resident_bytes", ())], 1 << 20)
 
@@ -224,12 +225,22 @@ class Metrics(Case):
         self.assertIn("/nowhere/x: No such", self.d.ctl("metrics", "--output", "/nowhere/x", expect=2).stderr)
         self.d.ctl("metrics", "--http", "--json", expect=2)
 
+    def free_port(self):
+        """Not one of those that are given to whoever wants any: who connects there too early could meet himself."""
+        for _ in range(100):
+            port = random.randrange(20000, 30000)
+            try:
+                socket.create_server(("127.0.0.1", port)).close()
+                return port
+            except OSError:
+                pass
+        self.skipTest("there is no free port")
+
     def test_http(self):
         """hvsockctl(1), EXAMPLES: a socket unit, here by systemd-socket-activate."""
         if not shutil.which("systemd-socket-activate"):
             self.skipTest("there is no systemd-socket-activate")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = self.free_port()
         server = self.process(
             ["systemd-socket-activate", "--inetd", "--accept", "-E", "HVSOCK_SOCKET", "--listen", f"127.0.0.1:{port}"]
             + self.d.ctl_command("metrics", "--http"),

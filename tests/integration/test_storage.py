@@ -48,6 +48,8 @@ class Storage(Case):
             ]
             for thread in threads:
                 thread.start()
+            if i == 0:
+                wait_for(lambda: len(answered) > 10)
             time.sleep(random.Random(i).uniform(0.005, 0.25))
             self.d.kill()
             for thread in threads:
