@@ -105,6 +105,8 @@ int manager_check_serve(Manager *manager, const Caller *caller, const char *name
 
     if (r != 0)
         return r;
+    if (service_type(service->context) == SERVICE_DGRAM)
+        return failure_not_allowed(failure, name, "datagrams have no connections that could be accepted; use Acquire");
     if (!service_effectively_enabled(service) || (!service->listeners && !service->has_machines))
         return check_listening(service, failure);
     r = check_exclusive(manager, caller, service, failure);

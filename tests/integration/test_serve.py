@@ -161,6 +161,9 @@ class Serve(Case):
         folder.mkdir()
         wait_for(lambda: self.state(self.c, "late") == "active" and self.listens("late"), 5)
         self.served(server, self.connect(folder / "late.sock"))
+        self.register("datagrams", type="dgram", listen=[f"unix://{self.d.folder}/datagrams.sock"])
+        with self.refuses("NotAllowed", name="datagrams"):
+            self.c.call("Serve", name="datagrams")
         self.register("many", port=self.d.port(), listen=["machine:*"])
         self.serve("many")
         self.register("off", listen=[f"unix://{self.d.folder}/off.sock"], enabled=False)
