@@ -175,7 +175,7 @@ class MachineRun(Case):
         self.register()
         self.c.call("AddMachine", {"machine": {"name": "web2", "hybrid": "/nowhere/v.sock"}})
         self.c.call("Register", service={"name": "u", "listen": ["unix:///nowhere/u"]})
-        self.d.ctl("machine", "run", "web1", "--hybrid", self.folder / "v.sock", "--timeout", 3, "--", "true")
+        self.d.ctl("machine", "run", "web1", "--hybrid", self.folder / "v.sock", "--timeout", 60, "--", "true")
 
     def test_shared_vsock(self):
         """On vsock the one shared socket is this machine's too."""
@@ -187,9 +187,9 @@ class MachineRun(Case):
         done = self.d.ctl("machine", "run", "web1", "--cid", 4711, "--timeout", 1, "--", "true", expect=1)
         self.assertIn(f"a on vsock://:{self.port} is waiting", done.stderr)
         # A machine that it is not for does not wait for it.
-        self.d.ctl("machine", "run", "web2", "--cid", 4712, "--timeout", 1, "--", "true")
+        self.d.ctl("machine", "run", "web2", "--cid", 4712, "--timeout", 60, "--", "true")
         holder.close()
-        self.d.ctl("machine", "run", "web1", "--cid", 4711, "--timeout", 10, "--", "true")
+        self.d.ctl("machine", "run", "web1", "--cid", 4711, "--timeout", 60, "--", "true")
 
     def test_removed_or_replaced_while_it_waits(self):
         self.register()

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from hv.case import Case, Hungup, NOBODY, StartFailed, Varlink
+from hv.case import Case, Hungup, NOBODY, StartFailed, Varlink, wait_for
 
 
 class Storage(Case):
