@@ -88,8 +88,8 @@ static void log_flushed(Manager *manager, int r)
     }
 }
 
-static void log_program(Manager *manager, bool later, const char *service, const char *action, const char *connection,
-                        size_t size_bytes, const char *format, va_list arguments)
+static void _printf_(7, 0) log_program(Manager *manager, bool later, const char *service, const char *action, const char *connection,
+                                       size_t size_bytes, const char *format, va_list arguments)
 {
     const Service *known = registry_find_service(&manager->registry, service);
     JournalBook book = known && known->ephemeral_pid > 0 ? JOURNAL_EPHEMERAL : JOURNAL_ACTIVATIONS;
