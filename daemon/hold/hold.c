@@ -482,9 +482,25 @@ int hold_call(Hold *hold, KeeperType type, const Buffer *fields, const int *fds,
 
 /* ---- programs ---- */
 
+/* What does not fit into the frame of START goes before it. */
+static int give(Hold *hold, const int *fds, size_t fd_count)
+{
+    _cleanup_(buffer_release) Buffer frame = {0};
+
+    frame_begin(&frame, KEEPER_VERSION, KEEPER_GIVE, 0);
+    int r = frame_end(&frame);
+    for (size_t i = 0, some; i < fd_count && r == 0; i += some) {
+        some = fd_count - i > FRAME_FDS_MAX ? FRAME_FDS_MAX : fd_count - i;
+        r = hold_send(hold, &frame, fds + i, some);
+    }
+    return r;
+}
+
 int hold_start(Hold *hold, const char *key, size_t key_size_bytes, const Buffer *value, const Buffer *program, const int *fds,
                size_t fd_count, uint64_t *ret_frame)
 {
+    size_t given = fd_count > FRAME_FDS_MAX ? fd_count - FRAME_FDS_MAX : 0;
+
     if (!hold_is_there(hold))
         return -ENOTCONN;
     hold_flush(hold);
@@ -492,9 +508,15 @@ int hold_start(Hold *hold, const char *key, size_t key_size_bytes, const Buffer 
     frame_put(&hold->frame, KEEPER_TAG_KEY, key, key_size_bytes);
     frame_put(&hold->frame, KEEPER_TAG_VALUE, value->data, value->size_bytes);
     frame_put(&hold->frame, KEEPER_TAG_PROGRAM, program->data, program->size_bytes);
+    if (given > 0)
+        frame_put_number(&hold->frame, KEEPER_TAG_NUMBER, given);
     int r = value->failed || program->failed ? -ENOMEM : frame_end(&hold->frame);
+    if (r == 0 && hold->fd < 0)
+        r = -ENOTCONN;
+    if (r == 0 && given > 0)
+        r = give(hold, fds, given);
     if (r == 0)
-        r = hold->fd < 0 ? -ENOTCONN : hold_send(hold, &hold->frame, fds, fd_count);
+        r = hold_send(hold, &hold->frame, fds + given, fd_count - given);
     if (r == -EPIPE || r == -ECONNRESET || r == -ETIMEDOUT) {
         hold_drop(hold);
         r = -ENOTCONN;

@@ -271,11 +271,47 @@ static int start(const Request *request, const FrameField *key, const FrameField
     return 0;
 }
 
+/* One after the other until START comes; where we could not open them all, none is kept, and START finds that. */
+static int on_give(const Request *request)
+{
+    FdList *given = &request->peer->given;
+    int r = request->cut || given->count + request->fds->count > KEEPER_GIVEN_MAX ? -EMFILE : 0;
+
+    for (size_t i = 0; i < request->fds->count && r == 0; i++)
+        r = fd_list_add_consume(given, fd_list_take(request->fds, i));
+    if (r < 0)
+        fd_list_clear(given);
+    request_done(request);
+    return 0;
+}
+
+/* Those that were given before stand before its own. false: they are not as many as it says. */
+static bool take_given(const Request *request, const FrameField *number)
+{
+    FdList given = request->peer->given;
+    uint64_t count = 0;
+    int r = 0;
+
+    request->peer->given = (FdList){0};
+    if (number->tag != 0 && frame_field_number(number, &count) < 0)
+        count = UINT64_MAX;
+    bool right = count == given.count || count == 0;
+    if (!right || count == 0) {
+        fd_list_clear(&given); /* of a START that never came */
+        return right;
+    }
+    for (size_t i = 0; i < request->fds->count && r == 0; i++)
+        r = fd_list_add_consume(&given, fd_list_take(request->fds, i));
+    fd_list_clear(request->fds);
+    *request->fds = given;
+    return r == 0;
+}
+
 static int on_start(const Request *request)
 {
     _cleanup_(spec_release) Spec spec = {0};
     FrameFields fields = request->frame->fields, inner;
-    FrameField field, key = {0}, value = {0}, program = {0};
+    FrameField field, key = {0}, value = {0}, program = {0}, number = {0};
     const char *what;
     int pidfd, error = 0;
     pid_t pid;
@@ -287,10 +323,17 @@ static int on_start(const Request *request)
             value = field;
         else if (field.tag == KEEPER_TAG_PROGRAM)
             program = field;
+        else if (field.tag == KEEPER_TAG_NUMBER)
+            number = field;
+    bool has_all = take_given(request, &number);
     if (key.size_bytes == 0 || key.size_bytes > KEEPER_KEY_MAX_BYTES || program.tag == 0 ||
         frame_field_fields(&program, &inner) < 0)
         return -EBADMSG;
     what = why_not_started(request, &key, &value, &error);
+    if (!what && !has_all) {
+        what = "descriptors";
+        error = EMFILE;
+    }
     if (what) {
         answer_start(request, &key, error, what, NULL);
         return 0;
@@ -398,7 +441,7 @@ Handler handler_find(uint16_t type)
         {KEEPER_HELLO, on_hello},   {KEEPER_PUT, on_put},   {KEEPER_DELETE, on_delete}, {KEEPER_LIST, on_list},
         {KEEPER_START, on_start},   {KEEPER_SIGNAL, on_signal}, {KEEPER_STOP, on_stop}, {KEEPER_END, on_end},
         {KEEPER_REEXEC, on_reexec}, {KEEPER_BIND, bind_on_bind}, {KEEPER_HOLDERS, bind_on_holders},
-        {KEEPER_HOLDERS_OF_EACH, bind_on_holders_of_each},
+        {KEEPER_HOLDERS_OF_EACH, bind_on_holders_of_each},   {KEEPER_GIVE, on_give},
     };
 
     for (size_t i = 0; i < ELEMENTS_OF(table); i++)

@@ -33,6 +33,7 @@ struct Peer {
     int fd;       /* -1: it is closed, and freed at the end of the turn */
     int bell_fd;  /* is written to when it wants us to read; -1: whatever it sends is read at once */
     uint64_t *begun; /* counts its frames, where it sees it; or NULL */
+    FdList given; /* for its next START */
     bool is_drained; /* there was nothing more to read, or it is to be read when the bell says so */
     bool is_deaf; /* it reads no more; what it has sent before counts still */
     uint32_t events; /* those of epoll that are asked for */

@@ -66,6 +66,7 @@ void peer_close(Peer *peer)
     if (peer->begun)
         munmap(peer->begun, sizeof(*peer->begun));
     peer->begun = NULL;
+    fd_list_clear(&peer->given);
     forget_answers(peer);
     if (keeper->client != peer)
         return;

@@ -225,7 +225,9 @@ static void take_sources(Spawner *spawner, int *sources, size_t fd_count)
 int spawner_start(Spawner *spawner, const Spec *spec, const int *fds, size_t fd_count, int cgroup_fd, pid_t *ret_pid, int *ret_pidfd,
                   const char **ret_what)
 {
-    int sources[FRAME_FDS_MAX], pidfd = -1;
+    int few[FRAME_FDS_MAX], pidfd = -1;
+    _cleanup_(freep) int *many = fd_count > ELEMENTS_OF(few) ? reallocarray(NULL, fd_count, sizeof(*many)) : NULL;
+    int *sources = many ? many : few;
     Child child = {
         .spec = spec,
         .sources = sources,
@@ -238,13 +240,15 @@ int spawner_start(Spawner *spawner, const Spec *spec, const int *fds, size_t fd_
 
     SpawnWord *word = malloc(sizeof(*word));
     *ret_what = "memory";
-    if (!word)
+    if (!word || (fd_count > ELEMENTS_OF(few) && !many)) {
+        free(word);
         return -ENOMEM;
+    }
     *word = (SpawnWord){.shares = 1};
     *ret_what = "descriptors";
-    for (size_t i = 0; i < ELEMENTS_OF(sources); i++)
+    for (size_t i = 0; i < fd_count; i++)
         sources[i] = -1;
-    int r = fd_count > ELEMENTS_OF(sources) ? -EINVAL : put_sources(spawner, spec, fds, fd_count, sources, &child.source_max);
+    int r = put_sources(spawner, spec, fds, fd_count, sources, &child.source_max);
     pid_t pid = -1;
     if (r == 0) {
         *ret_what = "clone";
@@ -255,7 +259,7 @@ int spawner_start(Spawner *spawner, const Spec *spec, const int *fds, size_t fd_
         r = end_start(spawner, &child, word, pid, ret_what);
     else
         free(word);
-    take_sources(spawner, sources, fd_count < ELEMENTS_OF(sources) ? fd_count : ELEMENTS_OF(sources));
+    take_sources(spawner, sources, fd_count);
     if (r < 0) {
         fd_close(pidfd);
         return r;

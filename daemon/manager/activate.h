@@ -16,7 +16,7 @@
 #define ACTIVATE_WITHOUT_KEEPER_US 5000000 /* connections wait so long for another keeper; then they are closed */
 #define ACTIVATE_UNIT_TAKES_US 30000000    /* so long a unit that has started may take to take its sockets */
 #define ACTIVATE_PROGRAMS_SHOWN 256       /* of one service; ListConnections has them all */
-#define ACTIVATE_LISTENERS_MAX 250         /* FRAME_FDS_MAX, and some to spare */
+#define ACTIVATE_LISTENERS_MAX 1000        /* programs may have 1024 descriptors, where nothing else is said */
 
 typedef struct Accepted Accepted;
 typedef struct Activate Activate;

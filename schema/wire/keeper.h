@@ -17,6 +17,7 @@
 #define KEEPER_VALUE_MAX_BYTES (16u * 1024)
 #define KEEPER_ITEM_FDS_MAX 8
 #define KEEPER_ITEMS_MAX 1000000
+#define KEEPER_GIVEN_MAX 4096 /* descriptors of one START */
 #define KEEPER_PROGRAMS_MAX 65536
 
 /* The first character of a key. */
@@ -34,7 +35,7 @@ typedef enum KeeperType {
     KEEPER_PUT = 2,   /* ITEM...: each replaces what has its key. No answer, unless request is not 0: then DONE; REFUSED (one an item) with KEY and ERROR where one cannot be kept, and no DONE */
     KEEPER_DELETE = 3, /* KEY...: closed and forgotten; a program that has ended, too (one that runs: EBUSY). DONE where request is not 0 */
     KEEPER_LIST = 4,  /* LISTED: ITEM...; again and again; then DONE */
-    KEEPER_START = 5, /* KEY, VALUE, PROGRAM, its descriptors; STARTED */
+    KEEPER_START = 5, /* KEY, VALUE, PROGRAM, its descriptors (and NUMBER of those that GIVE has brought before); STARTED */
     KEEPER_SIGNAL = 6, /* KEY, NUMBER (the signal): to all of the program's processes, as far as they are known. DONE, or REFUSED with ESRCH */
     KEEPER_STOP = 7,  /* KEY: SIGTERM, and SIGKILL after its STOP_TIMEOUT_US. DONE at once; EXITED later */
     KEEPER_END = 8,   /* stops all programs, lets go of everything, ends. DONE once everything is let go of; the socket is closed when all is over */
@@ -42,6 +43,7 @@ typedef enum KeeperType {
     KEEPER_HOLDERS = 10, /* NUMBER... (inodes of sockets); DONE: NUMBER... pids, without the keeper and its client */
     KEEPER_REEXEC = 11, /* the keeper executes its program anew and keeps everything, this socket too (but not that of a client that leaves answers unread). DONE before */
     KEEPER_HOLDERS_OF_EACH = 12, /* the same; DONE: as many NUMBERs, of each socket one process, or 0 */
+    KEEPER_GIVE = 13, /* descriptors of the START that comes next, before its own, where these are more than a frame takes */
     /* the keeper answers, or tells */
     KEEPER_DONE = 64,
     KEEPER_REFUSED = 65, /* ERROR (an errno), TEXT, KEY where one is meant */

@@ -924,15 +924,31 @@ for _ in range(int(sys.argv[1])):
             add(-day)
 
     def test_very_many_listeners(self):
-        """More than one message carries: said, and not half done."""
-        paths = [self.d.folder / f"{i}.sock" for i in range(251)]
-        self.register(listen=[f"unix://{path}" for path in paths])
-        self.closed(self.connect(paths[250]))
-        self.assertIn("more than 250 listeners", self.wait_state(self.c, "a", "failed", 5)["runtime"]["reason"])
-        self.c.call("Unregister", name="a")
-        self.register(listen=[f"unix://{path}" for path in paths[:250]])
-        self.assertEqual(self.answer(self.connect(paths[249]))[1], "a")
-        self.assertEqual(self.answer(self.connect(paths[0]))[1], "a")
+        """More than one message carries are passed; more than a program can have: said, and not half done."""
+        port = self.d.port()
+        machines = []
+        for i in range(1001):
+            folder = self.d.folder / f"m{i}"
+            folder.mkdir()
+            machines.append({"name": f"m{i}", "hybrid": f"{folder}/v.sock"})
+
+        def begin(count):
+            service = {"name": "a", "port": port, "listen": ["machine:*"], "activate": {"mode": "wait", "exec": program(self.SERVER, "1000")}}
+            self.c.call("Apply", services=[service], machines=machines[:count], prune=True)
+
+        def come(i):
+            return self.connect(f"{machines[i]['hybrid']}_{port}")
+
+        for count in (254, 1000):
+            begin(count)
+            for i in (count - 1, 0, count // 2):
+                self.assertEqual(self.answer(come(i))[1:3], [f"a@m{i}", "True"])
+            self.c.call("Apply", services=[], machines=[], prune=True)
+            self.assertEqual(self.c.list(), [])
+        begin(1001)
+        self.closed(come(1000))
+        self.assertIn("more than 1000 listeners", self.wait_state(self.c, "a", "failed")["runtime"]["reason"])
+        self.c.call("Apply", services=[], machines=[], prune=True)
 
     def test_datagrams(self):
         code = "import socket; s = socket.socket(fileno=3); d, a = s.recvfrom(100); open(%r, 'wb').write(d)"

@@ -20,7 +20,7 @@ import unittest
 
 from hv.daemon import BUILD, wait_for
 from hv.keeper import (
-    CRITICAL, DELETE, DONE, END, ERROR, EXITED, INSTANCE, KEY, LIST, NUMBER, PID, PROGRAM, PUT, REEXEC, REFUSED, SIGNAL, START, STARTED, STATUS,
+    CRITICAL, DELETE, DONE, END, ERROR, EXITED, GIVE, INSTANCE, KEY, LIST, NUMBER, PID, PROGRAM, PUT, REEXEC, REFUSED, SIGNAL, START, STARTED, STATUS,
     STOP, TEXT, UID, VALUE, Client, Keeper, field, frame, item, program,
 )
 from test_keeper import KeeperCase as Base
@@ -125,6 +125,45 @@ class Given(ProgramCase):
     def test_arguments(self):
         words = ["-c", 'printf "%s|" "$@"', "sh", "", "ünï", "a b", "x" * 1000, "abc", "abcd"]
         self.assertEqual(self.output("/bin/sh", *words), "".join(word + "|" for word in words[3:]))
+
+    def test_descriptors_given_before(self):
+        """More than one message carries come before it, in their order; what does not fit its number starts nothing and is closed."""
+        script = "import os\nfor n in range(3, 3 + int(os.environ['LISTEN_FDS'])): print(os.readlink(f'/proc/self/fd/{n}'))"
+        fds = self.pipes(600)
+
+        def start(number, own):
+            words = program(PYTHON, "-I", "-S", "-c", script, listen=list(range(600)), stdout=600)
+            message = self.client.call(START, field(KEY, "p"), words, *([field(NUMBER, number)] if number else []), fds=own)
+            self.assertEqual(message.type, STARTED)
+            return message
+
+        before = self.fds()
+        for at in range(0, 500, 250):
+            self.client.send(GIVE, fds=fds[at : at + 250])
+        reader, writer = os.pipe()
+        message = start(500, [*fds[500:], writer])
+        self.assertNotIn(ERROR, dict(message.fields), message)
+        os.close(message.fds[0])
+        os.close(writer)
+        with os.fdopen(reader) as file:
+            self.assertEqual(file.read().splitlines(), [os.readlink(f"/proc/self/fd/{fd}") for fd in fds])
+        self.assertEqual(self.client.exited("p"), 0)
+        self.client.call(DELETE, field(KEY, "p"))
+        self.assertEqual(self.fds(), before)
+        for given, number in ((0, 500), (250, 500), (250, 249), (250, 0)):
+            if given:
+                self.client.send(GIVE, fds=fds[:given])
+            self.assertIn(start(number, fds[:5])[ERROR], (EMFILE, EINVAL))
+            self.assertEqual(self.fds(), before, (given, number))
+        # Too many; and those of somebody who has gone.
+        for _ in range(4096 // 250 + 1):
+            self.client.send(GIVE, fds=fds[:250])
+        self.assertEqual(self.fds(), before)
+        self.client.send(GIVE, fds=fds[:250])
+        self.client.close()
+        other = self.own.client()
+        self.assertEqual(other.list(), {})
+        wait_for(lambda: len(self.own.fds()) <= len(before))
 
     def test_descriptors(self):
         """0, 1, 2 and those of LISTEN_FDS, each without O_CLOEXEC; no other."""
