@@ -416,6 +416,25 @@ class Accept(Activation):
         self.c.call("SetEnabled", name="a", enabled=True)
         self.assertEqual(self.state(self.c, "a"), "listening")
 
+    def test_failed_and_the_keeper(self):
+        """It outlives the keeper, too: who is left gives it to the next. With both it is forgotten, and starts are counted anew."""
+        self.failing(["/no/such/program"], "/no/such/program")
+        before = wait_for(self.d.keeper)
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: "is given what we hold" in self.d.log_text())
+        keeper = wait_for(self.d.keeper)
+        self.assertNotEqual(keeper, before)
+        self.c.call("Register", service={"name": "b", "listen": [f"unix://{self.d.folder}/b.sock"]})  # and so it has read all before
+        self.d.restart(kill=True)
+        self.c = self.client(self.d)
+        self.assertEqual(self.state(self.c, "a"), "failed")
+        os.kill(keeper, signal.SIGKILL)
+        self.d.restart(kill=True)
+        self.c = self.client(self.d)
+        self.assertEqual(self.state(self.c, "a"), "listening")
+        self.closed(self.connect())
+        self.assertIn("1 of 5 times in a row", self.service()["runtime"]["reason"])
+
     def test_no_such_user(self):
         self.register(activate={"user": "no-such-user"})
         for _ in range(6):
