@@ -4,19 +4,10 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 
 #include "daemon/api/methods.h"
 #include "daemon/api/server.h"
 #include "daemon/log.h"
-
-uint64_t turn_now_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 static int turn_on_end(sd_event_source *source, void *userdata)
 {

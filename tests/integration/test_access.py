@@ -163,7 +163,8 @@ class Access(Case):
         service = {"name": "a", "port": port, "handout": {"users": [str(OTHER)], "socket": True}}
         self.c.call("Register", service=service)
         self.c.call("Register", service={"name": "b", "port": self.d.port(), "handout": {"users": [str(OTHER)]}})
-        wait_for(entry.exists, 5)
+        wait_for(entry.exists)
+        self.c.call("Status")  # and it is done with it
         self.assertEqual(entry.stat().st_mode & 0o777, 0o666)
         self.allowed(OTHER, "Acquire", names=["a"], path=entry)
         self.denied(NOBODY, "Acquire", names=["a"], path=entry)

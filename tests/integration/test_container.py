@@ -59,7 +59,8 @@ class Container(Case):
         self.c.call("Register", service={"name": "a", "handout": handout, **fields})
         self.c.call("Register", service={"name": "b", "port": self.d.port(), "handout": handout})
         self.entry = self.d.runtime / "handout" / "a"
-        wait_for(self.entry.exists, 5)
+        wait_for(self.entry.exists)
+        self.c.call("Status")  # and it is done with it
 
     def container(self, *command, uid=UID, mounts=(), **options):
         line = container.command_in(self.root, uid, [(self.entry, ENTRY), *mounts], command)

@@ -224,8 +224,7 @@ class Security(Case):
                 peer.connect(f"{d.folder}/a")
                 peer.sendall(b"x")
                 self.assertEqual(peer.recv(1), b"x")
-                # Now it has said who it is; before, it may be the one that guards it.
-                for pid in (d.pid, client.call("Status")["keeperProcessId"]):
+                for pid in (d.pid, wait_for(d.keeper)):
                     families = self.families_of(pid)
                     self.assertIn(socket.AF_UNIX, families)
                     self.assertLessEqual(families, {socket.AF_UNIX, socket.AF_NETLINK})

@@ -233,7 +233,7 @@ static void test_start_time(void **state)
     assert_int_equal(clock_gettime(CLOCK_BOOTTIME, &now), 0);
     uint64_t now_ticks = (uint64_t)now.tv_sec * hertz + (uint64_t)now.tv_nsec * hertz / 1000000000u;
     assert_true(process_start_time(pid, &ticks));
-    assert_true(ticks <= now_ticks && ticks + 10 * hertz > now_ticks);
+    assert_true(ticks <= now_ticks && ticks + 60 * hertz > now_ticks);
     child_end(pid);
 }
 
@@ -267,7 +267,7 @@ static void test_ended(void **state)
     assert_false(process_is_ending(pid) || process_is_closed(pid));
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_true(process_is_ending(pid)); /* from the moment on in which it was killed */
-    for (int i = 0; i < 1000 && !process_has_ended(pidfd); i++)
+    for (int i = 0; i < 60000 && !process_has_ended(pidfd); i++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     assert_true(process_has_ended(pidfd)); /* a zombie */
     assert_true(process_is_ending(pid) && process_is_closed(pid));

@@ -386,7 +386,7 @@ static void test_wait_interrupted(void **state)
     setitimer(ITIMER_REAL, &never, NULL);
     sigaction(SIGALRM, &ignore, NULL);
     assert_int_equal(r, -ETIMEDOUT);
-    assert_true(took_ms >= 58 && took_ms < 5000);
+    assert_true(took_ms >= 58 && took_ms < 60000);
     wire_free(wire);
     close(peer);
 }
