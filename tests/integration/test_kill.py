@@ -222,8 +222,9 @@ class KilledOverUnix(Killed):
 
     # ---- the program is about to start: hvsockd has accepted and asked, the keeper has not done it yet ----
 
-    def starting(self, mode):
-        self.register(mode)
+    def starting(self, mode, registered=False):
+        if not registered:
+            self.register(mode)
         self.hold_still(self.keeper())
         peer = self.peer()
         wait_for(self.connections if mode == "accept" else lambda: self.service()["runtime"]["state"] == "active", what=self.service)
@@ -258,7 +259,7 @@ class KilledOverUnix(Killed):
         self.register()
         self.all_is_well()  # it has said HELLO, too
         self.starts.write_text("")
-        peer = self.starting("accept")
+        peer = self.starting("accept", registered=True)
         peer.connection.sendall(b"early\n")
         self.kill(self.keeper())
         peer.pid()
@@ -278,7 +279,7 @@ class KilledOverUnix(Killed):
         os.kill(keeper, signal.SIGHUP)
         wait_for(lambda: "--resume" in self.d.processes().get(keeper, ""), what="its new program")
         self.starts.write_text("")
-        peer = self.starting("accept")
+        peer = self.starting("accept", registered=True)
         self.kill(keeper)
         peer.ends()
         self.all_is_well()
