@@ -43,7 +43,7 @@ all_listen() {
 cat >"$WORK/talk" <<'PYTHON'
 import socket, sys
 with socket.socket(socket.AF_UNIX) as sock:
-    sock.settimeout(30)
+    sock.settimeout(120)
     sock.connect(sys.argv[1])
     print("connected", flush=True)
     print(sock.makefile().readline().strip(), flush=True)
@@ -51,7 +51,7 @@ PYTHON
 cat >"$WORK/serve" <<'PYTHON'
 import os, socket, sys
 listener = socket.socket(fileno=3)
-listener.settimeout(30)
+listener.settimeout(120)
 for _ in range(int(sys.argv[1])):
     listener.accept()[0].sendall(f"served by {os.environ['LISTEN_FDNAMES']}\n".encode())
 PYTHON
@@ -74,7 +74,7 @@ cat >"$WORK/echo" <<'PYTHON'
 import os, socket, sys
 work = sys.argv[1]
 sock = socket.socket(socket.AF_UNIX)
-sock.settimeout(30)
+sock.settimeout(120)
 sock.connect("/run/echo.sock")
 stream = sock.makefile("rw", buffering=1)
 with open(work + "/say") as say, open(work + "/heard", "w", buffering=1) as heard:
@@ -90,6 +90,6 @@ open_echo() {
 echoed() {
     local line
     echo "$1" >&8
-    read -r -t 30 line <&9 || fail "no echo of: $1"
+    read -r -t 120 line <&9 || fail "no echo of: $1"
     [ "$line" = "$1" ] || fail "$1: echo: $line"
 }
