@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -17,6 +18,10 @@ class Settle(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
         self.folder.chmod(0o755)
+        # Where every user finds it: a clone in root's home is nobody else's.
+        self.settle_path = self.folder / "settle"
+        shutil.copy(SETTLE, self.settle_path)
+        self.settle_path.chmod(0o755)
         for name in PROGRAMS:
             program = self.folder / name
             program.write_text(f'#!/bin/sh\necho {name} "$@"\n[ {name} != "${{FAILS:-}}" ]\n')
@@ -28,7 +33,7 @@ class Settle(unittest.TestCase):
             "SYSTEMD_RUNS": str(self.folder if runs else self.folder / "none"),
             "FAILS": fails,
         }
-        done = subprocess.run([*become, SETTLE, "/p/sysusers", "/p/tmpfiles"], env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([*become, self.settle_path, "/p/sysusers", "/p/tmpfiles"], env=environment, capture_output=True, text=True, timeout=60)
         self.assertEqual((done.returncode, done.stderr), (expect, ""))
         return done.stdout.splitlines()
 
