@@ -203,9 +203,8 @@ int manager_choose_port(const ChangeSet *set, const char *name, uint32_t *ret_po
 void manager_auto_port_range(const Manager *manager, uint32_t *ret_first, uint32_t *ret_last);
 
 /* listeners.c */
-/* Plans a service as a whole; or, with a set, only what it has on the machines that the set changes. Texts of what is wanted may be
- * taken over. */
-int manager_plan_service(Manager *manager, Service *service, PlanWanted *wanted, const ChangeSet *machines_of);
+/* Plans a service as a whole; or, with a set, only what it has on the machines that the set changes. */
+int manager_plan_service(Manager *manager, Service *service, const PlanWanted *wanted, const ChangeSet *machines_of);
 void manager_plan_close_all(Manager *manager, Service *service);
 void manager_plan_close_machine(Manager *manager, Machine *machine);
 /* What had failed for good is tried once more. */

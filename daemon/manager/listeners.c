@@ -161,19 +161,17 @@ static int listener_plan_bind(Manager *manager, Service *service, const PlanList
 }
 
 /* It holds nothing of what is planned, so there is nothing to be compared: as where a machine comes. */
-static int plan_all(Manager *manager, Service *service, PlanWanted *wanted)
+static int plan_all(Manager *manager, Service *service, const PlanWanted *wanted)
 {
-    for (size_t i = 0; i < wanted->count; i++) {
-        Listener *listener = registry_add_listener_consume(&manager->registry, service, &wanted->listeners[i]);
-        if (!listener)
-            return -ENOMEM;
-        listener_plan(manager, listener);
-    }
+    int r = 0;
+
+    for (size_t i = 0; i < wanted->count && r == 0; i++)
+        r = listener_plan_bind(manager, service, &wanted->listeners[i]);
     registry_touch(&manager->registry, service);
-    return 0;
+    return r;
 }
 
-int manager_plan_service(Manager *manager, Service *service, PlanWanted *wanted, const ChangeSet *machines_of)
+int manager_plan_service(Manager *manager, Service *service, const PlanWanted *wanted, const ChangeSet *machines_of)
 {
     Held held;
     Plan plan;

@@ -58,23 +58,18 @@ static char *copy_or_null(const char *text, bool *failed)
     return copy;
 }
 
-/* uri, key and machine are its own already. */
-static Listener *add_listener(Registry *registry, Service *service, const PlanListener *wanted, char *uri, char *key, char *machine)
+Listener *registry_add_listener(Registry *registry, Service *service, const PlanListener *wanted)
 {
     Listener *listener = calloc(1, sizeof(*listener));
-    bool failed = !uri || !key;
+    bool failed = false;
 
-    if (!listener) {
-        free(uri);
-        free(key);
-        free(machine);
+    if (!listener)
         return NULL;
-    }
     *listener = (Listener){
         .service = service,
-        .uri = uri,
-        .key = key,
-        .machine = machine,
+        .uri = copy_or_null(wanted->uri, &failed),
+        .key = copy_or_null(wanted->key, &failed),
+        .machine = copy_or_null(wanted->machine, &failed),
         .user = copy_or_null(wanted->user, &failed),
         .group = copy_or_null(wanted->group, &failed),
         .mode = copy_or_null(wanted->mode, &failed),
@@ -90,29 +85,6 @@ static Listener *add_listener(Registry *registry, Service *service, const PlanLi
     }
     registry_take_listener(registry, service, listener);
     return listener;
-}
-
-Listener *registry_add_listener(Registry *registry, Service *service, const PlanListener *wanted)
-{
-    bool failed = false;
-    char *machine = copy_or_null(wanted->machine, &failed);
-
-    return failed ? NULL : add_listener(registry, service, wanted, strdup(wanted->uri), strdup(wanted->key), machine);
-}
-
-static char *take_text(const char **text)
-{
-    char *taken = (char *)(uintptr_t)*text;
-
-    *text = NULL;
-    return taken;
-}
-
-Listener *registry_add_listener_consume(Registry *registry, Service *service, PlanListener *wanted)
-{
-    char *uri = take_text(&wanted->uri), *key = take_text(&wanted->key), *machine = take_text(&wanted->machine);
-
-    return add_listener(registry, service, wanted, uri, key, machine);
 }
 
 void registry_take_listener(Registry *registry, Service *service, Listener *listener)

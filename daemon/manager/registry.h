@@ -213,8 +213,6 @@ Machine *registry_next_of_key(Registry *registry, MachineKeyKind kind, const Mac
 
 /* Copies what is wanted; pending, with no descriptor. NULL: no memory. */
 Listener *registry_add_listener(Registry *registry, Service *service, const PlanListener *wanted);
-/* The same, and takes over the texts that plan_want has made: they are NULL afterwards. */
-Listener *registry_add_listener_consume(Registry *registry, Service *service, PlanListener *wanted);
 /* One that was taken out before comes back to a service. */
 void registry_take_listener(Registry *registry, Service *service, Listener *listener);
 /* Out of its service and the tree; the caller owns it, for listener_free. */
