@@ -172,6 +172,11 @@ Change *changeset_replan_service(ChangeSet *set, Service *service, Choice overri
 
     change.old_service = service;
     change.override = override;
+    /* Of its number others of this set are told before it is planned: their machine:* gives way to its machine:NAME. */
+    change.has_port = service->has_port;
+    change.port = service->port;
+    change.has_guid = service->has_guid;
+    change.guid = service->guid;
     return changeset_add(set, change);
 }
 
@@ -427,12 +432,6 @@ static int changeset_want(ChangeSet *set, Change *change)
 
     if (change->override != UNSET)
         context.enabled = change->override;
-    if (change->kind == CHANGE_REPLAN) {
-        change->has_port = change->old_service->has_port;
-        change->port = change->old_service->port;
-        change->has_guid = change->old_service->has_guid;
-        change->guid = change->old_service->guid;
-    }
     if (!change->scoped)
         return plan_want(&context, change->has_port ? &change->port : NULL, changeset_machines(set, &machines),
                          &change->wanted);
@@ -478,7 +477,7 @@ int changeset_check(ChangeSet *set)
 /* Where a change stands in a call of many: `services[2]`. */
 static void change_prefix(const ChangeSet *set, const Change *change, char prefix[static 32])
 {
-    if (set->of_many && change)
+    if (set->of_many && change && change->kind != CHANGE_REPLAN)
         snprintf(prefix, 32, "%s[%u]", change->object == STORED_SERVICE ? "services" : "machines", change->index);
 }
 

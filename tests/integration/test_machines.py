@@ -138,6 +138,36 @@ class Machines(Case):
         with self.refuses("Conflict", holder="all"):
             self.c.call("Register", service={"name": "both", "port": self.port, "listen": ["machine:*"]})
 
+    def test_one_beats_every_on_machines_that_come(self):
+        """Also on machines that come later, change and go, whatever transport they have; and so at the next start."""
+
+        def held():
+            return {name: {l[0] for l in self.listeners(name)} for name in ("all", "one")}
+
+        self.c.call("Register", service={"name": "all", "port": self.port, "listen": ["machine:*"]})
+        self.c.call("Register", service={"name": "one", "port": self.port, "listen": ["machine:web1"]})
+        self.hybrid("web1")
+        self.assertEqual(held(), {"all": set(), "one": {"web1"}})
+        self.hybrid("web2")
+        self.assertEqual(held(), {"all": {"web2"}, "one": {"web1"}})
+        self.machine("web3", cid=4711)  # all machines are looked at anew for it
+        self.assertEqual(held(), {"all": {"web2", None}, "one": {"web1"}})
+        self.c.call("RemoveMachine", name="web3")
+        self.assertEqual(held(), {"all": {"web2"}, "one": {"web1"}})
+        self.machine("web1", hybrid=str(self.d.folder / "web1/other.sock"))
+        self.assertEqual(held(), {"all": {"web2"}, "one": {"web1"}})
+        self.c.call("SetEnabled", name="one", enabled=False)
+        self.assertEqual(held(), {"all": {"web1", "web2"}, "one": set()})
+        self.c.call("SetEnabled", name="one", enabled=True)
+        self.assertEqual(held(), {"all": {"web2"}, "one": {"web1"}})
+        self.c.call("RemoveMachine", name="web1")
+        self.assertEqual(held(), {"all": {"web2"}, "one": set()})
+        self.c.call("Apply", services=[], machines=[{"name": "web1", "hyperkit": str(self.d.folder / "web1")}])
+        self.assertEqual(held(), {"all": {"web2"}, "one": {"web1"}})
+        # Where both would be on the host's one AF_VSOCK, nobody beats anybody.
+        with self.refuses("Conflict", field="port", value=str(self.port)):
+            self.c.call("Apply", services=[], machines=[{"name": "web3", "cid": 4711}, {"name": "web1", "cid": 4712}])
+
     def test_vsock_machine(self):
         """A machine on vsock has no socket of its own: the one shared address, and peers.allow of it."""
         self.machine("web1", cid=4711)
