@@ -223,6 +223,17 @@ void document_locate(DocumentLocator *locator, const DeclaredFile *file, const D
             problem_locate(&problems->items[i], file->path, record->line, record->column);
 }
 
+void document_locate_settings(const char *path, Problems *problems, size_t first)
+{
+    _cleanup_(yaml_tree_freep) YamlTree *tree = tree_again(path);
+
+    if (tree && yaml_tree_count(tree) > 0)
+        yaml_locate(path, yaml_tree_document(tree, 0), problems, first);
+    for (size_t i = first; i < problems->count; i++)
+        if (problems->items[i].line == 0)
+            problem_locate(&problems->items[i], path, 0, 0);
+}
+
 void document_locator_release(DocumentLocator *locator)
 {
     yaml_tree_free(locator->tree);

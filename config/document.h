@@ -21,4 +21,6 @@ struct DocumentLocator {
 };
 void document_locate(DocumentLocator *locator, const DeclaredFile *file, const DeclaredRecord *record, Problems *problems,
                      size_t first);
+/* The same of hvsockd.yaml, which is read once more. */
+void document_locate_settings(const char *path, Problems *problems, size_t first);
 void document_locator_release(DocumentLocator *locator);

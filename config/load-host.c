@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What declared records name and this host does not have: programs, users, groups. Warnings: a package may bring them later. */
+/* What declared records and settings name and this host does not have: programs, users, groups. Warnings: a package may bring them
+ * later. */
 
 #include <errno.h>
 #include <grp.h>
@@ -9,6 +10,7 @@
 
 #include "config/document.h"
 #include "config/load-program.h"
+#include "schema/codec/nearest.h"
 #include "schema/model/service.h"
 
 typedef struct HostCheck HostCheck;
@@ -16,7 +18,9 @@ typedef bool (*HostLookup)(const char *name);
 
 struct HostCheck {
     Problems *problems;
+    const char *remedy;            /* where nothing that there is was meant */
     TextList known[2], unknown[2]; /* users, groups: asked once each */
+    TextList meant[2];             /* of each unknown one; "": none is near */
 };
 
 enum { CHECK_USER, CHECK_GROUP };
@@ -42,6 +46,55 @@ static bool group_exists(const char *name)
 
 static const HostLookup lookups[] = {user_exists, group_exists};
 
+/* What was meant, among those that this host itself keeps: to list what a name service has can take it long. The caller's; "": none
+ * is near. NULL: out of memory. */
+static char *find_meant(int kind, const char *name)
+{
+    FILE *file = fopen(kind == CHECK_USER ? "/etc/passwd" : "/etc/group", "re");
+    Nearest nearest = nearest_to(name);
+    const struct passwd *user;
+    const struct group *group;
+    char *best = strdup("");
+
+    while (file && best) {
+        const char *before = nearest.best;
+        if (kind == CHECK_USER && (user = fgetpwent(file)))
+            nearest_offer(&nearest, user->pw_name);
+        else if (kind == CHECK_GROUP && (group = fgetgrent(file)))
+            nearest_offer(&nearest, group->gr_name);
+        else
+            break;
+        if (nearest.best == before)
+            continue;
+        free(best); /* the next entry is written over this one */
+        best = strdup(nearest.best);
+        nearest.best = NULL;
+    }
+    if (file)
+        fclose(file);
+    return best;
+}
+
+static int add_unknown(HostCheck *check, int kind, const char *name)
+{
+    _cleanup_(freep) char *meant = find_meant(kind, name);
+    int r = meant ? text_list_append(&check->unknown[kind], name) : -ENOMEM;
+
+    return r < 0 ? r : text_list_append(&check->meant[kind], meant);
+}
+
+static void tell_unknown(HostCheck *check, int kind, const char *path, const char *name)
+{
+    size_t i = 0;
+    char hint[256];
+
+    while (strcmp(check->unknown[kind][i], name) != 0)
+        i++;
+    const char *meant = check->meant[kind][i];
+    snprintf(hint, sizeof(hint), "%s%s%s", meant, meant[0] ? " would be right, or " : "", check->remedy);
+    problems_warn(check->problems, path, hint, "this host has no %s %s", kinds[kind], name);
+}
+
 /* A number, or a range of them, needs no entry. */
 static bool name_is_number(const char *name)
 {
@@ -55,12 +108,12 @@ static int check_name(HostCheck *check, int kind, const char *path, const char *
     bool missing = text_list_contains(check->unknown[kind], name);
     if (!missing) {
         missing = !lookups[kind](name);
-        int r = text_list_append(missing ? &check->unknown[kind] : &check->known[kind], name);
+        int r = missing ? add_unknown(check, kind, name) : text_list_append(&check->known[kind], name);
         if (r < 0)
             return r;
     }
     if (missing)
-        problems_warn(check->problems, path, "add it before the service is to run", "this host has no %s %s", kinds[kind], name);
+        tell_unknown(check, kind, path, name);
     return 0;
 }
 
@@ -97,14 +150,29 @@ static int check_names(HostCheck *check, const RecordType *type, const void *rec
                 snprintf(element, sizeof(element), "%s[%zu]", path, k);
                 r = check_text(check, field, element, texts[k]);
             }
+        } else if (field->kind == FIELD_RECORDS) {
+            const void *const *records = *(const void *const *const *)value;
+            for (size_t k = 0; r == 0 && records[k]; k++) {
+                snprintf(element, sizeof(element), "%s[%zu]", path, k);
+                r = check_names(check, field->record, records[k], element);
+            }
         }
     }
     return r;
 }
 
+static void host_check_release(HostCheck *check)
+{
+    for (size_t i = 0; i < ELEMENTS_OF(kinds); i++) {
+        text_list_free(check->known[i]);
+        text_list_free(check->unknown[i]);
+        text_list_free(check->meant[i]);
+    }
+}
+
 int load_check_host(const Declared *declared, uid_t starts_as, Problems *problems)
 {
-    HostCheck check = {.problems = problems};
+    _cleanup_(host_check_release) HostCheck check = {.problems = problems, .remedy = "add it before the service is to run"};
     DocumentLocator locator = {0};
     int r = 0;
 
@@ -126,9 +194,16 @@ int load_check_host(const Declared *declared, uid_t starts_as, Problems *problem
         }
     }
     document_locator_release(&locator);
-    for (size_t i = 0; i < ELEMENTS_OF(kinds); i++) {
-        text_list_free(check.known[i]);
-        text_list_free(check.unknown[i]);
-    }
+    return r < 0 || problems->failed ? -ENOMEM : 0;
+}
+
+int load_check_host_settings(const char *path, const Settings *settings, Problems *problems)
+{
+    _cleanup_(host_check_release) HostCheck check = {.problems = problems, .remedy = "add it, or leave it out: so far it is nobody"};
+    size_t first = problems->count;
+    int r = check_names(&check, &record_type_Settings, settings, "");
+
+    if (problems->count > first)
+        document_locate_settings(path, problems, first);
     return r < 0 || problems->failed ? -ENOMEM : 0;
 }

@@ -65,6 +65,8 @@ int load_check_conflicts(const Declared *declared, Problems *problems);
  * machines that nothing is known by. starts_as: the user whose hvsock-keeper starts programs, which becomes anybody where that is
  * root; (uid_t)-1: that is not known. 0; -ENOMEM. */
 int load_check_host(const Declared *declared, uid_t starts_as, Problems *problems);
+/* The same of the users and groups of hvsockd.yaml, read from path just now. */
+int load_check_host_settings(const char *path, const Settings *settings, Problems *problems);
 
 /* File, line and column of problems from index first on, whose fields are those of a record that was loaded before: reads the
  * file once more. Their fields become the file's: `port` -> `services[1].port`. */

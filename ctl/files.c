@@ -117,6 +117,8 @@ static int files_load_found(const Paths *paths, const uid_t *starts_as, Problems
     for (size_t i = 0; r >= 0 && paths->settings && paths->settings[i]; i++) {
         Settings *settings = NULL;
         r = load_settings(paths->settings[i], problems, &settings);
+        if (r == 0 && starts_as)
+            r = load_check_host_settings(paths->settings[i], settings, problems);
         settings_free(settings);
     }
     if (r >= 0 && paths->services)

@@ -188,6 +188,8 @@ static int check_configuration(void)
     int r = arg_config ? load_check_folder(arg_config, &problems) : 0;
     if (r >= 0)
         r = load_settings(settings_path, &problems, &settings);
+    if (r == 0)
+        r = load_check_host_settings(settings_path, settings, &problems);
     if (r >= 0)
         r = load_paths(arg_config ? own : load_system_folders, true, NULL, &problems, &declared);
     if (r == 0)

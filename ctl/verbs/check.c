@@ -91,7 +91,7 @@ const Verb verb_check = {
     .help = "Say what is wrong with files; needs no daemon",
     .description = "Each problem is a line on stderr: file:line:column: field: why; what would be right. Exits 1 where "
                    "there is an error; warnings "
-                   "alone are good. A file called hvsockd.yaml is read as settings. Without FILE: the folders of the "
+                   "alone are good: programs, users and groups that this host does not have, and what could not be started. A file called hvsockd.yaml is read as settings. Without FILE: the folders of the "
                    "daemon, where one "
                    "answers, else the system's. With --json an array of problems: severity, file, line, column, field, "
                    "reason, hint.",

@@ -8,6 +8,11 @@ int load_check_host(const Declared *declared, uid_t starts_as, Problems *problem
     return 0;
 }
 
+int load_check_host_settings(const char *path, const Settings *settings, Problems *problems)
+{
+    return 0;
+}
+
 uid_t files_start_as(Ctl *ctl)
 {
     return (uid_t)-1;

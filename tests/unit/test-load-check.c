@@ -100,6 +100,12 @@ static const Case hosts[] = {
      "ROOT/a.yaml:10:12: warning: services[1].activate.exec[0]: /etc/passwd: it is not executable; name a program\n"
      "ROOT/a.yaml:13:33: warning: services[2].activate.exec[0]: /usr: it is not executable; name a program\n"
      "ROOT/a.yaml:14:37: warning: machines[0].group: this host has no group nosuch2; add it before the service is to run\n"},
+    {"a slip of the finger",
+     "services:\n- {name: a, port: 1, socket: {user: roott, group: rooot}, peers: {allow: [\"uid:roott\"]}, handout: {users: [roto]}}\n",
+     "ROOT/a.yaml:2:37: warning: services[0].socket.user: this host has no user roott; root would be right, or add it before the service is to run\n"
+     "ROOT/a.yaml:2:51: warning: services[0].socket.group: this host has no group rooot; root would be right, or add it before the service is to run\n"
+     "ROOT/a.yaml:2:108: warning: services[0].handout.users[0]: this host has no user roto; root would be right, or add it before the service is to run\n"
+     "ROOT/a.yaml:2:75: warning: services[0].peers.allow[0]: this host has no user roott; root would be right, or add it before the service is to run\n"},
     {"machines that nothing is known by",
      "machines:\n- {name: a, cid: 3}\n- {name: b, hybrid: /x}\n- {name: c, hyperkit: /x}\n- {name: d, vmId: 6f9619ff-8b86-d011-b42d-00c04fc964ff}\n- {name: e, user: root}\n",
      "ROOT/a.yaml:6:3: warning: machines[4]: no guest is ever taken for the machine e; give it a cid, hybrid, hyperkit or vmId\n"},
@@ -139,6 +145,44 @@ static void test_host(void **state)
         assert_int_equal(problems.errors, 0);
         files_assert_problems(&problems, hosts[i].problems);
     }
+}
+
+/* hvsockd.yaml. Numbers, and ranges of them, need nobody. */
+static void test_settings(void **state)
+{
+    static const Case cases[] = {
+        {"nothing", "", ""},
+        {"all there", "administrators: {users: [root, 4000000000, 5-6], groups: [root, 12]}\ndelegations: [{users: [root, 100000-165535], names: x}]\n", ""},
+        {"missing",
+         "administrators:\n  users: [root, nosuch1]\n  groups:\n    - nosuch2\ndelegations:\n  - {users: [root], names: x}\n"
+         "  - users: [1000-2000, nosuch1]\n    groups: [rooot]\n    names: y-*\npeers: {allow: [web1, 42], deny: [\"uid:roott\"]}\n",
+         "ROOT/hvsockd.yaml:2:17: warning: administrators.users[1]: this host has no user nosuch1; add it, or leave it out: so far it is nobody\n"
+         "ROOT/hvsockd.yaml:4:7: warning: administrators.groups[0]: this host has no group nosuch2; add it, or leave it out: so far it is nobody\n"
+         "ROOT/hvsockd.yaml:7:24: warning: delegations[1].users[1]: this host has no user nosuch1; add it, or leave it out: so far it is nobody\n"
+         "ROOT/hvsockd.yaml:8:14: warning: delegations[1].groups[0]: this host has no group rooot; root would be right, or add it, or leave it out: so far "
+         "it is nobody\n"
+         "ROOT/hvsockd.yaml:10:35: warning: peers.deny[0]: this host has no user roott; root would be right, or add it, or leave it out: so far it is "
+         "nobody\n"},
+    };
+
+    for (size_t i = 0; i < ELEMENTS_OF(cases); i++) {
+        _cleanup_(settings_freep) Settings *settings = NULL;
+        Problems problems = {0};
+        print_message("%s\n", cases[i].name);
+        files_write("hvsockd.yaml", cases[i].text);
+        assert_int_equal(load_settings(files_path("hvsockd.yaml"), &problems, &settings), 0);
+        assert_int_equal(load_check_host_settings(files_path("hvsockd.yaml"), settings, &problems), 0);
+        assert_int_equal(problems.errors, 0);
+        files_assert_problems(&problems, cases[i].problems);
+    }
+    /* Gone since: what is wrong is told all the same. */
+    _cleanup_(settings_freep) Settings *settings = NULL;
+    Problems problems = {0};
+    files_write("hvsockd.yaml", "administrators: {users: [nosuch1]}\n");
+    assert_int_equal(load_settings(files_path("hvsockd.yaml"), &problems, &settings), 0);
+    assert_int_equal(unlink(files_path("hvsockd.yaml")), 0);
+    assert_int_equal(load_check_host_settings(files_path("hvsockd.yaml"), settings, &problems), 0);
+    files_assert_problems(&problems, "ROOT/hvsockd.yaml: warning: administrators.users[0]: this host has no user nosuch1; add it, or leave it out: so far it is nobody\n");
 }
 
 /* Executable, and yet it cannot be executed. */
@@ -289,6 +333,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_conflicts, files_setup, files_teardown),
         cmocka_unit_test_setup_teardown(test_host, files_setup, files_teardown),
+        cmocka_unit_test_setup_teardown(test_settings, files_setup, files_teardown),
         cmocka_unit_test_setup_teardown(test_script, files_setup, files_teardown),
         cmocka_unit_test_setup_teardown(test_programs, files_setup, files_teardown),
         cmocka_unit_test_setup_teardown(test_files, files_setup, files_teardown),
