@@ -349,7 +349,7 @@ static PollOutcome connection_on_io(PollSource *source, uint32_t events)
 /* Before a close: unread bytes would make a reset of the end. What was queued for the client is still delivered. */
 static void socket_end(int fd)
 {
-    char bytes[65536];
+    _uninitialized_ char bytes[65536];
 
     shutdown(fd, SHUT_RDWR);
     for (unsigned i = 0; i < 64 && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0; i++)

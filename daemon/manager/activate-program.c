@@ -48,7 +48,7 @@ static bool read_number(const KeptKey *key, uint64_t *ret)
 static Program *program_find(Manager *manager, const char *text, size_t size_bytes)
 {
     Program wanted = {0};
-    KeptKey key;
+    _uninitialized_ KeptKey key;
 
     if (!manager->activate || !read_key(text, size_bytes, &key) || !read_number(&key, &wanted.number))
         return NULL;
@@ -176,7 +176,7 @@ void program_give_back(Program *program)
 void program_stop(Program *program)
 {
     Manager *manager = program->serving->manager;
-    KeptKey key;
+    _uninitialized_ KeptKey key;
 
     program->stopping = true;
     if (!hold_is_there(manager->hold))
@@ -364,7 +364,7 @@ void programs_look(Manager *manager)
         return;
     }
     for (program = RB_MIN(Programs, &manager->activate->programs); program && program->number <= last; program = next) {
-        KeptKey key;
+        _uninitialized_ KeptKey key;
         next = Programs_RB_NEXT(program);
         program_key(program, &key);
         if (program->seen && program->ended)
@@ -408,7 +408,7 @@ void activating_keep(Serving *serving)
     Manager *manager = serving->manager;
     const StartLimit *limit = &activating->limit;
     Buffer *value = &manager->kept_value;
-    KeptKey key;
+    _uninitialized_ KeptKey key;
 
     if (!hold_is_there(manager->hold))
         return;
@@ -498,7 +498,7 @@ static int take_back_program(Manager *manager, const HoldItem *item, const char 
 int manager_activate_take_back(Manager *manager, const HoldItem *item)
 {
     KeptValue value = {0};
-    KeptKey key;
+    _uninitialized_ KeptKey key;
     uint64_t number;
 
     if (!read_key(item->key, item->key_size_bytes, &key))

@@ -74,7 +74,7 @@ static int ask_keeper(Program *program, const Service *service, ProgramWish *wis
     Manager *manager = serving->manager;
     char cgroup[SERVICE_NAME_MAX_BYTES + 32];
     Buffer value = {0}, fields = {0};
-    KeptKey key;
+    _uninitialized_ KeptKey key;
 
     if (!wish->activate)
         wish->activate = service->context->activate;

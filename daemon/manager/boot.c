@@ -51,6 +51,7 @@ static int load_machine_row(Manager *manager, const StoredRecord *stored)
     machine->line = stored->line;
     machine->column = stored->column;
     machine->ephemeral_pid = stored->ephemeral_pid;
+    manager->loaded_ties |= machine->ephemeral_pid > 0;
     machine->ephemeral_start_time_ticks = stored->ephemeral_start_time_ticks;
     return 0;
 }
@@ -61,7 +62,8 @@ static int load_service_row(Manager *manager, const StoredRecord *stored)
 
     if (!context)
         return 0;
-    if (registry_find_service(&manager->registry, context->name)) {
+    /* Rows come by name: only those of ephemeral.db can meet one that is there. */
+    if (!registry_is_behind_all(&manager->registry, context->name) && registry_find_service(&manager->registry, context->name)) {
         log_error("registry.db: the service %s is there twice; the first one counts", context->name);
         service_context_free(context);
         return 0;
@@ -75,6 +77,8 @@ static int load_service_row(Manager *manager, const StoredRecord *stored)
     service->line = stored->line;
     service->column = stored->column;
     service->ephemeral_pid = stored->ephemeral_pid;
+    manager->loaded_ties |= service->ephemeral_pid > 0;
+    manager->loaded_lost_ports |= service->context->auto_port == YES && !service->has_port;
     service->ephemeral_start_time_ticks = stored->ephemeral_start_time_ticks;
     return 0;
 }
@@ -161,6 +165,8 @@ static int give_ports_again(Manager *manager)
 {
     int r = 0;
 
+    if (!manager->loaded_lost_ports)
+        return 0;
     for (Service *service = registry_next_service(&manager->registry, NULL); service && r == 0;
          service = registry_service_after(service))
         if (service->context->auto_port == YES && !service->has_port)
@@ -173,6 +179,8 @@ int manager_load(Manager *manager)
     static const StoreVisitor visitor = {
         .on_record = loading_on_record, .on_override = loading_on_override, .on_auto_port = loading_on_auto_port};
     Loading loading = {.manager = manager};
+
+    manager->loaded_ties = manager->loaded_lost_ports = false;
     int r = store_load(manager->store, &visitor, &loading);
 
     for (size_t i = 0; r == 0 && loading.overrides && loading.overrides[i]; i++) {

@@ -437,7 +437,7 @@ static int changeset_want(ChangeSet *set, Change *change)
                          &change->wanted);
 
     /* Of its other addresses nothing changes. */
-    char *machine_addresses[SERVICE_LISTEN_MAX + 1];
+    _uninitialized_ char *machine_addresses[SERVICE_LISTEN_MAX + 1];
     size_t count = 0;
     for (char **listen = context.listen; listen && *listen && count < SERVICE_LISTEN_MAX; listen++)
         if (text_starts_with(*listen, "machine:"))

@@ -136,6 +136,8 @@ int manager_tie_again(Manager *manager)
     ChangeSet set;
     int r = 0;
 
+    if (!manager->loaded_ties)
+        return 0;
     changeset_init(&set, manager);
     set.why = "its process has ended";
     for (Service *service = registry_next_service(&manager->registry, NULL); service && r == 0;

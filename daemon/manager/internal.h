@@ -65,6 +65,8 @@ struct Manager {
     uint64_t started_at_us;
 
     bool booting; /* boot's plan has not run yet */
+    bool loaded_ties;       /* of what was loaded, something ends with a process: manager_tie_again */
+    bool loaded_lost_ports; /* or has autoPort, and no port */
     struct Passed *passed; /* until then: listeners that were passed to us; adopt.c */
     size_t passed_count;
     bool staged;

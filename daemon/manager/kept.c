@@ -128,7 +128,7 @@ static void put_lease(const Lease *lease, void *userdata)
     Manager *manager = userdata;
     Buffer *value = &manager->kept_value;
     int pidfd = leases_pidfd(manager->leases, lease->pid);
-    KeptKey key;
+    _uninitialized_ KeptKey key;
 
     lease_key(&key, lease->service, lease->pid);
     if (key.size_bytes == 0 || pidfd < 0)
@@ -152,7 +152,7 @@ void manager_keep_lease(Manager *manager, const char *service, pid_t pid)
 
 void manager_forget_lease(Manager *manager, const Lease *lease)
 {
-    KeptKey key;
+    _uninitialized_ KeptKey key;
 
     if (!hold_is_there(manager->hold))
         return;

@@ -17,6 +17,7 @@ static int listener_compare(const Listener *a, const Listener *b)
 }
 
 RB_GENERATE_INTERNAL(ListenersByKey, Listener, by_key, listener_compare, _unused_ static)
+TREE_APPEND_GENERATE(ListenersByKey, Listener, by_key, listener_compare)
 
 Listener *registry_first_claim(Registry *registry, const char *key_text)
 {
@@ -98,7 +99,7 @@ void registry_take_listener(Registry *registry, Service *service, Listener *list
     }
     free(listener->former_service);
     listener->former_service = NULL;
-    RB_INSERT(ListenersByKey, &registry->listeners, listener);
+    ListenersByKey_append(&registry->listeners, listener);
     registry->listener_count++;
 }
 

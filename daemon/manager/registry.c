@@ -39,6 +39,8 @@ RB_GENERATE_INTERNAL(ServicesByName, Service, by_name, service_compare_names, _u
 RB_GENERATE_INTERNAL(ServicesByGuid, Service, by_guid, service_compare_guids, _unused_ static)
 RB_GENERATE_INTERNAL(MachinesByName, Machine, by_name, machine_compare_names, _unused_ static)
 RB_GENERATE_INTERNAL(OriginsByIdentity, Origin, by_identity, origin_compare, _unused_ static)
+TREE_APPEND_GENERATE(ServicesByName, Service, by_name, service_compare_names)
+TREE_APPEND_GENERATE(ServicesByGuid, Service, by_guid, service_compare_guids)
 
 void registry_init(Registry *registry)
 {
@@ -52,6 +54,7 @@ void registry_init(Registry *registry)
     RB_INIT(&registry->auto_ports);
     RB_INIT(&registry->auto_ports_by_port);
     LIST_INIT(&registry->machine_services);
+    LIST_INIT(&registry->activated_services);
     TAILQ_INIT(&registry->rendered);
 }
 
@@ -90,6 +93,13 @@ Service *registry_next_service(Registry *registry, const char *after)
     if (service && strcmp(service->context->name, after) == 0)
         service = RB_NEXT(ServicesByName, &registry->services, service);
     return service;
+}
+
+bool registry_is_behind_all(Registry *registry, const char *name)
+{
+    const Service *last = RB_MAX(ServicesByName, &registry->services);
+
+    return !last || strcmp(name, last->context->name) > 0;
 }
 
 Service *registry_service_after(Service *service)
@@ -228,7 +238,9 @@ static void service_unlink(Registry *registry, Service *service)
         RB_REMOVE(ServicesByGuid, &registry->services_by_guid, service);
     if (service->has_machines)
         LIST_REMOVE(service, of_machines);
-    service->has_machines = service->has_guid = false;
+    if (service->is_activated)
+        LIST_REMOVE(service, of_activated);
+    service->has_machines = service->has_guid = service->is_activated = false;
 }
 
 static void service_link(Registry *registry, Service *service, const uint32_t *auto_port)
@@ -243,12 +255,15 @@ static void service_link(Registry *registry, Service *service, const uint32_t *a
         service->has_guid = true;
         service->guid = guid_from_port(service->port);
     }
-    RB_INSERT(ServicesByName, &registry->services, service);
+    ServicesByName_append(&registry->services, service);
     if (service->has_guid)
-        RB_INSERT(ServicesByGuid, &registry->services_by_guid, service);
+        ServicesByGuid_append(&registry->services_by_guid, service);
     service->has_machines = service_has_machine_addresses(service->context);
     if (service->has_machines)
         LIST_INSERT_HEAD(&registry->machine_services, service, of_machines);
+    service->is_activated = service->context->activate;
+    if (service->is_activated)
+        LIST_INSERT_HEAD(&registry->activated_services, service, of_activated);
 }
 
 Service *registry_add_service(Registry *registry, ServiceContext *context_consume, const uint32_t *auto_port,

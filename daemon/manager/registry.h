@@ -3,7 +3,6 @@
  * bookkeeping: it opens nothing and decides nothing. Everything is owned by the Registry. */
 #pragma once
 
-#include <bsd/sys/tree.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -12,6 +11,7 @@
 
 #include "daemon/plan/plan.h"
 #include "daemon/store/store.h"
+#include "schema/base/tree.h"
 #include "schema/model/service.h"
 
 #define RENDERED_MAX_BYTES (4u * 1024 * 1024)
@@ -86,6 +86,7 @@ struct Service {
     RB_ENTRY(Service) by_guid;
     LIST_ENTRY(Service) of_origin;
     LIST_ENTRY(Service) of_machines; /* where it has machine: addresses */
+    LIST_ENTRY(Service) of_activated; /* where it has activate */
     TAILQ_ENTRY(Service) of_rendered; /* where rendered is there */
     ServiceContext *context;         /* as given */
     Origin *origin;
@@ -104,6 +105,7 @@ struct Service {
     bool has_port;
     bool has_guid;
     bool has_machines; /* in of_machines */
+    bool is_activated; /* in of_activated */
     Choice override;   /* of enabled */
 };
 
@@ -164,6 +166,7 @@ struct Registry {
     struct AutoPortsByName auto_ports;
     struct AutoPortsByPort auto_ports_by_port;
     LIST_HEAD(, Service) machine_services;  /* those with machine: addresses */
+    LIST_HEAD(, Service) activated_services; /* those with activate */
     TAILQ_HEAD(, Service) rendered;         /* those whose rendering is kept, the oldest first */
     size_t rendered_bytes;
     size_t service_count;
@@ -179,6 +182,8 @@ Service *registry_find_service(Registry *registry, const char *name);
 Service *registry_next_service(Registry *registry, const char *after);
 /* The same without a search: service must be in the registry. */
 Service *registry_service_after(Service *service);
+/* Whether a name comes after those of all services, also where there are none. */
+bool registry_is_behind_all(Registry *registry, const char *name);
 /* The first with this GUID after a name (NULL: the first at all). */
 Service *registry_next_service_with_guid(Registry *registry, const Guid *guid, const char *after);
 /* The next after that one; service must be in the registry. */

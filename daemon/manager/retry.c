@@ -223,7 +223,7 @@ static int folders_on_event(sd_event_source *source, int fd, uint32_t revents, v
     Manager *manager = userdata;
     Folders *folders = manager->folders;
     Folder *folder, *next, *changed = NULL;
-    _Alignas(struct inotify_event) char bytes[16384];
+    _uninitialized_ _Alignas(struct inotify_event) char bytes[16384];
     ssize_t size = read(fd, bytes, sizeof(bytes));
     bool any = false;
 

@@ -20,7 +20,7 @@ static void numbered_key(KeptKey *key, char kind, const Serving *serving, uint64
 
 static void forget(const Serving *serving, char kind, uint64_t number)
 {
-    KeptKey key;
+    _uninitialized_ KeptKey key;
 
     if (!hold_is_there(serving->manager->hold))
         return;
@@ -34,7 +34,7 @@ void serving_keep_client(const ServeClient *client)
     Manager *manager = serving->manager;
     Buffer *value = &manager->kept_value;
     const int fds[] = {client->socket.fd, client->socket.client_fd};
-    KeptKey key;
+    _uninitialized_ KeptKey key;
 
     if (!hold_is_there(manager->hold))
         return;
@@ -54,7 +54,7 @@ void serving_keep_accepted(const Serving *serving, Accepted *accepted)
 {
     Manager *manager = serving->manager;
     Buffer *value = &manager->kept_value;
-    KeptKey key;
+    _uninitialized_ KeptKey key;
 
     if (!hold_is_there(manager->hold) || accepted->program)
         return;
@@ -86,7 +86,7 @@ void serving_keep_waiting(const Serving *serving, const Waiting *waiting)
 {
     Manager *manager = serving->manager;
     Buffer *value = &manager->kept_value;
-    KeptKey key;
+    _uninitialized_ KeptKey key;
 
     if (!hold_is_there(manager->hold))
         return;

@@ -331,6 +331,7 @@ void manager_serve_rules_changed(Manager *manager)
 void manager_serve_rebuilt(Manager *manager)
 {
     Serving *serving, *next;
+    Service *service;
 
     manager_serve_rules_changed(manager);
     for (serving = RB_MIN(Servings, &manager->serve->servings); serving; serving = next) {
@@ -343,10 +344,8 @@ void manager_serve_rebuilt(Manager *manager)
             manager_serve_forget(manager, serving->name);
         }
     }
-    for (Service *service = registry_next_service(&manager->registry, NULL); service;
-         service = registry_service_after(service))
-        if (service->context->activate)
-            serve_idle_update(manager, service->context->name);
+    LIST_FOREACH(service, &manager->registry.activated_services, of_activated)
+        serve_idle_update(manager, service->context->name);
     activate_settle(manager);
 }
 

@@ -218,7 +218,7 @@ static int on_item(const HoldItem *item, void *userdata)
 {
     TakeBack *back = userdata;
     KeptValue value = {0};
-    KeptKey key;
+    _uninitialized_ KeptKey key;
     int r = 0;
 
     if (item->key_size_bytes == 0 || item->key_size_bytes > sizeof(key.text))

@@ -306,7 +306,7 @@ int record_read(const RecordType *type, Value value, Problems *problems, void **
 int record_read_json(const RecordType *type, const char *text, size_t size_bytes, Problems *problems, void **ret)
 {
     json_error_t error;
-    QuickTree quick;
+    _uninitialized_ QuickTree quick;
 
     if (quick_read(text, size_bytes, &quick))
         return record_read(type, value_from_quick(&quick), problems, ret);
