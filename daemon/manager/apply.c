@@ -127,7 +127,8 @@ static int apply_machine(ChangeSet *set, Change *change)
     machine->column = change->column;
     if (change->ephemeral_pid > 0) {
         machine->ephemeral_pid = change->ephemeral_pid;
-        r = manager_watch_process(manager, change->ephemeral_pid, &machine->ephemeral_start_time_ticks, NULL, machine);
+        machine->ephemeral_start_time_ticks = change->ephemeral_start_time_ticks;
+        r = manager_watch_process_consume(manager, change->ephemeral_pid, TAKE_FD(change->ephemeral_pidfd), NULL, machine);
         if (r < 0)
             return r;
     }
@@ -234,7 +235,8 @@ static int put_service(ChangeSet *set, Change *change)
     change->name = name;
     if (change->ephemeral_pid > 0) {
         service->ephemeral_pid = change->ephemeral_pid;
-        r = manager_watch_process(manager, change->ephemeral_pid, &service->ephemeral_start_time_ticks, service, NULL);
+        service->ephemeral_start_time_ticks = change->ephemeral_start_time_ticks;
+        r = manager_watch_process_consume(manager, change->ephemeral_pid, TAKE_FD(change->ephemeral_pidfd), service, NULL);
     }
     if (r == 0 && change->displaced)
         r = store_delete_auto_port(manager->store, change->displaced);

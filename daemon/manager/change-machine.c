@@ -46,8 +46,6 @@ int manager_add_machine(Manager *manager, const Caller *caller, MachineContext *
     if (old && old->ephemeral_pid == ephemeral_pid && record_equal(&record_type_MachineContext, old->context, context))
         return 0;
     r = manager_check_machine_limit(manager, caller, old ? 0 : 1, failure);
-    if (r == 0)
-        r = manager_check_tie(manager, caller, ephemeral_pid, failure);
     if (r != 0)
         return r;
 

@@ -48,8 +48,8 @@ int changeset_run_tied(ChangeSet *set, Change *change, pid_t ephemeral_pid, Fail
 {
     if (!change)
         return -ENOMEM;
-    change->ephemeral_pid = ephemeral_pid;
-    return changeset_run(set, failure);
+    int r = manager_tie_change(set->manager, set->actor, ephemeral_pid, change, failure);
+    return r != 0 ? r : changeset_run(set, failure);
 }
 
 static int refuse_holder(Failure *failure, const char *name, const Origin *origin, uint64_t since_us)
@@ -197,9 +197,6 @@ int manager_register(Manager *manager, const Caller *caller, ServiceContext *ser
         r = manager_refuse_service(failure, old);
     if (r == 0)
         r = manager_check_limits(manager, caller, 1, failure);
-    if (r != 0)
-        return r;
-    r = manager_check_tie(manager, caller, ephemeral_pid, failure);
     if (r != 0)
         return r;
 

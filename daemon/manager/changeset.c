@@ -20,6 +20,8 @@ static void change_release(Change *change)
     machine_context_free(change->machine);
     plan_wanted_release(&change->wanted);
     free(change->displaced);
+    if (change->ephemeral_pid > 0)
+        fd_close(change->ephemeral_pidfd);
 }
 
 /* Ports that were chosen for changes that did not come about are whose they were. */

@@ -2,10 +2,8 @@
 /* Records that end with a process: a pidfd in the event loop for each. pidfd_open(2), proc(5). */
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "daemon/place/holders.h"
@@ -66,67 +64,102 @@ static int tie_on_exit(sd_event_source *source, int fd, uint32_t revents, void *
     return 0;
 }
 
-int manager_watch_process(Manager *manager, pid_t pid, uint64_t *start_time_ticks, Service *service, Machine *machine)
+static int process_open(pid_t pid)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+    return pidfd < 0 ? -errno : pidfd;
+}
+
+int manager_watch_process_consume(Manager *manager, pid_t pid, int pidfd, Service *service, Machine *machine)
 {
     sd_event_source **source = service ? &service->ephemeral_source : &machine->ephemeral_source;
+    _cleanup_(fd_closep) int fd = pidfd;
     Tie *tie = calloc(1, sizeof(*tie));
-    uint64_t ticks = 0;
 
     if (!tie)
         return -ENOMEM;
-    *tie = (Tie){.manager = manager, .service = service, .machine = machine, .pid = pid};
-    tie->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (tie->pidfd < 0) {
-        int r = -errno;
-        free(tie);
-        return r;
-    }
-    /* Read after the pidfd is open: the pid cannot be another's until it is closed and the process reaped. */
-    if (!process_start_time(pid, &ticks) || (*start_time_ticks > 0 && *start_time_ticks != ticks)) {
-        tie_free(tie);
-        return -ESRCH;
-    }
+    *tie = (Tie){.manager = manager, .service = service, .machine = machine, .pid = pid, .pidfd = TAKE_FD(fd)};
     int r = sd_event_add_io(manager->event, source, tie->pidfd, EPOLLIN, tie_on_exit, tie);
     if (r < 0) {
         tie_free(tie);
         return r;
     }
     sd_event_source_set_destroy_callback(*source, tie_free);
-    *start_time_ticks = ticks;
     return 0;
 }
 
-static const char *why_not_tie(Manager *manager, const Caller *caller, pid_t pid)
+static int refuse_tie(Failure *failure, const char *why)
 {
-    char path[32];
-    struct stat status;
-
-    if (pid <= 0)
-        return "is no process id";
-    /* Whose it is, is nothing to who may name any. */
-    if (access_is_administrator(manager->access, caller->credentials))
-        return kill(pid, 0) < 0 && errno == ESRCH ? "there is no such process" : NULL;
-    snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-    if (stat(path, &status) < 0)
-        return "there is no such process";
-    if (status.st_uid != caller->credentials->uid)
-        return "the process is another user's";
-    return NULL;
+    return failure_invalid_field_text(failure, "ephemeralProcessId", why, "a running process of your own");
 }
 
-int manager_check_tie(Manager *manager, const Caller *caller, pid_t pid, Failure *failure)
+/* A process that cannot be opened, which is no reason to give up what others have staged. */
+static int refuse_process(Failure *failure, int error)
 {
-    const char *why = pid != 0 ? why_not_tie(manager, caller, pid) : NULL;
-
-    return why ? failure_invalid_field_text(failure, "ephemeralProcessId", why, "a running process of your own") : 0;
+    switch (error) {
+    case -ESRCH:
+        return refuse_tie(failure, "there is no such process");
+    case -EINVAL:
+    case -ENOENT: /* from Linux 6.15 on */
+        return refuse_tie(failure, "is a thread, and no process");
+    case -EMFILE:
+    case -ENFILE:
+        return failure_limit_reached(failure, "descriptors", 0);
+    default:
+        return error;
+    }
 }
 
-/* -ESRCH and the like: the process is gone. */
-static int tie_one_again(ChangeSet *set, const char *name, pid_t pid, uint64_t *start_time_ticks, Service *service,
-                         Machine *machine)
+int manager_tie_change(Manager *manager, const Caller *caller, pid_t pid, Change *change, Failure *failure)
 {
-    if (manager_watch_process(set->manager, pid, start_time_ticks, service, machine) == 0)
+    uint64_t ticks;
+
+    if (pid == 0)
         return 0;
+    if (pid < 0)
+        return refuse_tie(failure, "is no process id");
+    _cleanup_(fd_closep) int pidfd = process_open(pid);
+    if (pidfd < 0)
+        return refuse_process(failure, pidfd);
+    /* Asked after the pidfd is open, and true of its process where that lives still. */
+    uid_t owner = process_owner(pid);
+    if (!process_start_time(pid, &ticks) || process_has_ended(pidfd))
+        return refuse_process(failure, -ESRCH);
+    /* Whose it is, is nothing to who may name any. */
+    if (owner != caller->credentials->uid && !access_is_administrator(manager->access, caller->credentials))
+        return refuse_tie(failure, "the process is another user's");
+    change->ephemeral_pid = pid;
+    change->ephemeral_pidfd = TAKE_FD(pidfd);
+    change->ephemeral_start_time_ticks = ticks;
+    return 0;
+}
+
+/* -ESRCH: the process is gone, and another may have its pid. */
+static int watch_again(Manager *manager, pid_t pid, uint64_t start_time_ticks, Service *service, Machine *machine)
+{
+    _cleanup_(fd_closep) int pidfd = process_open(pid);
+    uint64_t ticks;
+
+    if (pidfd < 0)
+        return pidfd == -EINVAL || pidfd == -ENOENT ? -ESRCH : pidfd;
+    if (!process_start_time(pid, &ticks) || (start_time_ticks > 0 && ticks != start_time_ticks))
+        return -ESRCH;
+    return manager_watch_process_consume(manager, pid, TAKE_FD(pidfd), service, machine);
+}
+
+static int tie_one_again(ChangeSet *set, const char *name, pid_t pid, uint64_t start_time_ticks, Service *service, Machine *machine)
+{
+    int r = watch_again(set->manager, pid, start_time_ticks, service, machine);
+
+    if (r == 0)
+        return 0;
+    if (r != -ESRCH) {
+        /* It may well live: better a record too many than one that a machine needs. */
+        log_error("%s%s: process %d cannot be watched, so its end goes unnoticed: %s", machine ? "machine " : "", name, (int)pid,
+                  strerror(-r));
+        return 0;
+    }
     log_info("%s%s ended with process %d", machine ? "machine " : "", name, (int)pid);
     return (service ? changeset_remove_service(set, service) : changeset_remove_machine(set, machine)) ? 0 : -ENOMEM;
 }
@@ -143,12 +176,12 @@ int manager_tie_again(Manager *manager)
     for (Service *service = registry_next_service(&manager->registry, NULL); service && r == 0;
          service = registry_service_after(service))
         if (service->ephemeral_pid > 0)
-            r = tie_one_again(&set, service->context->name, service->ephemeral_pid, &service->ephemeral_start_time_ticks, service,
+            r = tie_one_again(&set, service->context->name, service->ephemeral_pid, service->ephemeral_start_time_ticks, service,
                               NULL);
     for (Machine *machine = registry_next_machine(&manager->registry, NULL); machine && r == 0;
          machine = registry_next_machine(&manager->registry, machine->context->name))
         if (machine->ephemeral_pid > 0)
-            r = tie_one_again(&set, machine->context->name, machine->ephemeral_pid, &machine->ephemeral_start_time_ticks, NULL,
+            r = tie_one_again(&set, machine->context->name, machine->ephemeral_pid, machine->ephemeral_start_time_ticks, NULL,
                               machine);
     if (r == 0 && set.count > 0)
         r = remove_ended(&set);

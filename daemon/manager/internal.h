@@ -117,6 +117,7 @@ struct Change {
     uid_t uid;
     uint32_t line, column;
     pid_t ephemeral_pid;
+    int ephemeral_pidfd;      /* where it has a pid; owned until applied, so that nothing can come between */
     uint64_t ephemeral_start_time_ticks;
     bool has_port;
     bool new_auto_port;
@@ -267,9 +268,9 @@ int manager_adopt_take(Manager *manager, Listener *listener);
 void manager_adopt_end(Manager *manager);
 
 /* ephemeral.c */
-int manager_watch_process(Manager *manager, pid_t pid, uint64_t *start_time_ticks, Service *service, Machine *machine);
-/* May this caller tie a record to that process (0: to none)? */
-int manager_check_tie(Manager *manager, const Caller *caller, pid_t pid, Failure *failure);
+int manager_watch_process_consume(Manager *manager, pid_t pid, int pidfd, Service *service, Machine *machine);
+/* The change's record is to end with that process (0: with none), if this caller may say so. */
+int manager_tie_change(Manager *manager, const Caller *caller, pid_t pid, Change *change, Failure *failure);
 
 /* events.c */
 /* The commonest, without printf. */

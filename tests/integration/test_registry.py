@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 
-from hv.case import Case, wait_for
+from hv.case import Case, Varlink, wait_for
 
 GUID_TAIL = "-facb-11e6-bd58-64006a7986d3"
 
@@ -269,6 +269,31 @@ class Registry(Case):
             )
             self.assertIn(error.short, ("InvalidField", "InvalidParameter"), bad)
         self.assertEqual({s["context"]["name"] for s in self.c.list()}, {"long", "next"})
+
+    def test_ephemeral_of_a_thread(self):
+        """A thread has an id as processes have, and no end that could be waited for: refused, and nothing else is given up for it."""
+        name = "import threading, time; t = threading.Thread(target=time.sleep, args=(1000,)); t.start(); print(t.native_id, flush=True)"
+        process = self.python(name, stdout=subprocess.PIPE)
+        thread = int(process.stdout.readline())
+        log = len(self.d.log_text())
+        for method, removal, field, record in (
+            ("Register", "Unregister", "service", {"name": "x", "port": self.d.port()}),
+            ("AddMachine", "RemoveMachine", "machine", {"name": "web1", "cid": 4711}),
+        ):
+            other = {"name": f"beside-{field}", "port": self.d.port()}
+            with self.subTest(method=method), self.d.client() as client:
+                # Staged in one turn, most often.
+                client.send_bytes(
+                    Varlink.encode("Register", {"service": other})
+                    + Varlink.encode(method, {field: record, "ephemeralProcessId": thread})
+                )
+                self.assertEqual(client.receive()[0]["service"]["context"]["name"], other["name"])
+                with self.refuses("InvalidField", field="ephemeralProcessId") as caught:
+                    client.receive()
+                self.assertIn("thread", caught.exception.parameters["reason"])
+                client.call(method, {field: record, "ephemeralProcessId": process.pid})
+                client.call(removal, name=record["name"])
+        self.assertNotIn("error:", self.d.log_text()[log:])
 
     def test_enable(self):
         port = self.d.port()
