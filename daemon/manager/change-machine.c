@@ -20,7 +20,7 @@ int manager_check_machine_limit(Manager *manager, const Caller *caller, size_t m
         return 0;
     if (manager->registry.machine_count + more > limits->machines.value)
         return failure_limit_reached(failure, "machines", limits->machines.value);
-    return registry_machines_of_user(&manager->registry, caller->credentials->uid) + more > limits->machines_per_user.value
+    return registry_count_of_user(&manager->registry, caller->credentials->uid).machines + more > limits->machines_per_user.value
                ? failure_limit_reached(failure, "machinesPerUser", limits->machines_per_user.value)
                : 0;
 }

@@ -162,7 +162,7 @@ int manager_check_limits(Manager *manager, const Caller *caller, size_t more, Fa
     if (manager->registry.service_count + more > limits->services.value)
         return failure_limit_reached(failure, "services", limits->services.value);
     if (!access_is_administrator(manager->access, caller->credentials) &&
-        registry_services_of_user(&manager->registry, caller->credentials->uid) + more > limits->services_per_user.value)
+        registry_count_of_user(&manager->registry, caller->credentials->uid).services + more > limits->services_per_user.value)
         return failure_limit_reached(failure, "servicesPerUser", limits->services_per_user.value);
     return 0;
 }

@@ -163,24 +163,17 @@ Origin *registry_find_set(Registry *registry, const char *set)
 
 /* ---- origins ---- */
 
-size_t registry_services_of_user(Registry *registry, uid_t uid)
+UserCounts registry_count_of_user(Registry *registry, uid_t uid)
 {
-    size_t count = 0;
+    UserCounts counts = {0};
     Origin *origin;
 
     RB_FOREACH(origin, OriginsByIdentity, &registry->origins)
-        count += origin->kind != STORED_FILE && origin->uid == uid ? origin->service_count : 0;
-    return count;
-}
-
-size_t registry_machines_of_user(Registry *registry, uid_t uid)
-{
-    size_t count = 0;
-    Origin *origin;
-
-    RB_FOREACH(origin, OriginsByIdentity, &registry->origins)
-        count += origin->kind != STORED_FILE && origin->uid == uid ? origin->machine_count : 0;
-    return count;
+        if (origin->kind != STORED_FILE && origin->uid == uid) {
+            counts.services += origin->service_count;
+            counts.machines += origin->machine_count;
+        }
+    return counts;
 }
 
 static Origin *registry_reference_origin(Registry *registry, StoredOrigin kind, const char *source, uid_t uid)

@@ -231,8 +231,11 @@ void listener_stop_watch(Listener *listener);
 void registry_order_listeners(Registry *registry, Service *service, const PlanWanted *wanted);
 
 /* Applied and registered by that uid. */
-size_t registry_services_of_user(Registry *registry, uid_t uid);
-size_t registry_machines_of_user(Registry *registry, uid_t uid);
+typedef struct UserCounts {
+    size_t services;
+    size_t machines;
+} UserCounts;
+UserCounts registry_count_of_user(Registry *registry, uid_t uid);
 AutoPort *registry_find_auto_port(Registry *registry, const char *name);
 AutoPort *registry_find_auto_port_by_port(Registry *registry, uint32_t port);
 int registry_put_auto_port(Registry *registry, const char *name, uint32_t port);
