@@ -1,22 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Telling a stale socket file from one that somebody serves, without disturbing who serves it, and removing no other.
- *
- * The file is held by an O_PATH descriptor, and asked by connecting a datagram socket to it: the kernel first looks
- * whether any socket is bound to that inode (none: ECONNREFUSED), and then whether its type fits (EPROTOTYPE). So a
- * stream or seqpacket server never sees the question, not even as a connection that ends at once; one that is bound but
- * does not listen yet is not taken for dead, as a stream connect would; and a full backlog does not matter.
- * (*measured*; unix_find_bsd() of net/unix/af_unix.c.) A socket file that no socket is bound to can never be served
- * again: it is stale for good.
- *
- * Two daemons may find the same file stale. So it is first moved aside, which is atomic, and removed only if what was
- * moved is what was asked: our descriptor keeps its inode number from being used again. If another was quicker, and it
- * is its new socket that was moved, it goes back where it was. */
+/* What stands at a path already: a stale socket file is removed, as schema/base/stale has it, and of anything else it is told what it
+ * is and who serves it. */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,10 +14,7 @@
 #include "daemon/place/occupant.h"
 #include "daemon/place/result.h"
 #include "schema/base/fd.h"
-
-#ifndef RENAME_NOREPLACE
-#define RENAME_NOREPLACE (1 << 0)
-#endif
+#include "schema/base/stale.h"
 
 /* 0: connected. The file is named by its descriptor: whatever the path leads to by now, this file is meant. */
 static int connect_to_file(int socket_fd, int file_fd)
@@ -39,17 +25,11 @@ static int connect_to_file(int socket_fd, int file_fd)
     return connect(socket_fd, (const struct sockaddr *)&name, sizeof(name)) < 0 ? -errno : 0;
 }
 
-/* 1: some socket is bound to it; 0: none; -errno: cannot be told. */
 static int is_bound(int file_fd)
 {
     _cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    if (fd < 0)
-        return -errno;
-    int r = connect_to_file(fd, file_fd);
-    if (r == 0 || r == -EPROTOTYPE || r == -EPERM) /* EPERM: a datagram socket that talks to another alone */
-        return 1;
-    return r == -ECONNREFUSED ? 0 : r;
+    return fd < 0 ? -errno : stale_is_bound(file_fd, fd);
 }
 
 /* Whom the kernel noted when the socket began to listen. The server sees a connection that ends at once, so this comes
@@ -107,52 +87,13 @@ static void no_socket(const Site *site, const struct stat *status, PlaceResult *
     result_watch(result, site->folder);
 }
 
-/* Beside the name, with a name of its own. */
-static bool aside_name(const Site *site, char name[static PATH_MAX])
-{
-    uint64_t number;
-    size_t folder_bytes = site->name == site->path ? site->folder_length + 1 : 0;
-
-    if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != (ssize_t)sizeof(number))
-        number = (uint64_t)getpid();
-    int size = snprintf(name, PATH_MAX, "%.*s.hvsockd-stale-%016llx", (int)folder_bytes, site->path,
-                        (unsigned long long)number);
-    return size > 0 && size < PATH_MAX;
-}
-
 enum { REMOVE_CANNOT = 1 }; /* result says why */
-/* 0: removed, or gone, or another's by now: look again. -errno. */
-static int remove_stale(const Site *site, const struct stat *stale)
-{
-    char aside[PATH_MAX];
-    struct stat status;
-
-    if (!aside_name(site, aside))
-        return -ENAMETOOLONG;
-    if (renameat2(site->fd, site->name, site->fd, aside, RENAME_NOREPLACE) < 0) {
-        if (errno == ENOENT)
-            return 0;
-        if (errno != EINVAL && errno != ENOSYS)
-            return -errno;
-        /* A file system that cannot: then looking and removing are two steps, with nothing between them. */
-        if (fstatat(site->fd, site->name, &status, AT_SYMLINK_NOFOLLOW) < 0 || status.st_dev != stale->st_dev ||
-            status.st_ino != stale->st_ino)
-            return 0;
-        return unlinkat(site->fd, site->name, 0) < 0 && errno != ENOENT ? -errno : 0;
-    }
-    if (fstatat(site->fd, aside, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        (status.st_dev != stale->st_dev || status.st_ino != stale->st_ino) &&
-        (renameat2(site->fd, aside, site->fd, site->name, RENAME_NOREPLACE) == 0 || errno != EEXIST))
-        return 0;
-    return unlinkat(site->fd, aside, 0) < 0 && errno != ENOENT ? -errno : 0;
-}
-
 /* By who the batch is there, for what one may not remove oneself is not removed for one. */
 static int remove_as_insider(const PlaceRequest *request, Batch *batch, const struct stat *stale, PlaceResult *result)
 {
     if (!batch_enter(batch, request, 0600, result))
         return REMOVE_CANNOT;
-    int r = remove_stale(&batch->site, stale);
+    int r = stale_remove(batch->site.fd, batch->site.name, stale);
     batch_leave(batch);
     return r;
 }

@@ -15,7 +15,7 @@ W_LIBS := -ladvapi32 -lws2_32
 W_VERBS := $(sort apply check disable enable guid register schema show unregister version who $(notdir $(basename $(wildcard ctl/verbs/export.c ctl/verbs/import.c))) \
   $(patsubst ctl/windows/verbs/%.c,%,$(wildcard ctl/windows/verbs/*.c)))
 W_TRANSPORTS := $(B)/schema/transports.c $(wildcard $(B)/config/*.c)
-W_SOURCES := $(filter-out schema/base/process.c schema/base/user.c,$(wildcard schema/base/*.c)) $(wildcard schema/model/*.c schema/codec/*.c) \
+W_SOURCES := $(filter-out schema/base/process.c schema/base/stale.c schema/base/user.c,$(wildcard schema/base/*.c)) $(wildcard schema/model/*.c schema/codec/*.c) \
   $(filter-out config/load-host.c config/load-program.c,$(CONFIG_SOURCES)) \
   $(addprefix ctl/,changes.c ctl.c fields.c files.c help.c json.c main.c options.c output.c reg-file.c register.c service.c verb.c) \
   $(wildcard $(patsubst %,ctl/verbs/%.c,$(filter-out $(patsubst ctl/windows/verbs/%.c,%,$(wildcard ctl/windows/verbs/*.c)),$(W_VERBS)))) \

@@ -167,6 +167,25 @@ class Listen(Peers):
         later.terminate()
         self.ends(later)
 
+    def test_at_one_moment(self):
+        """Several find one left-over: one of them listens in its place, and is not pushed out by the others."""
+        path = self.path("l")
+        for _ in range(3):
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(path)
+            processes = [self.start("listen", f"unix://{path}", "--echo") for _ in range(4)]
+            wait_for(lambda: sum(one.poll() is None for one in processes) == 1, 60, "one is left")
+            (winner,) = (one for one in processes if one.poll() is None)
+            for one in processes:
+                if one is not winner:
+                    self.assertEqual(one.returncode, 1)
+                    self.assertIn(f"listens on {path}; ", one.stderr.read().decode())
+            self.there(path)
+            self.assertEqual(self.ask(path), b"hello")
+            winner.terminate()
+            self.ends(winner)
+            self.assertEqual([name for name in os.listdir(self.d.folder) if name == "l" or name.startswith(".hvsockd-stale")], [])
+
     def test_path_of_others(self):
         """What has taken our path's place meanwhile is not ours to remove."""
         path = self.path("l")
