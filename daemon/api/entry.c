@@ -106,9 +106,9 @@ static void entry_set_crowded(Entry *entry, bool crowded)
         TAILQ_REMOVE(&entry->server->crowded, entry, crowded);
 }
 
-/* Whoever comes while nothing else is to be done is served at once, which saves a turn of the loop. While there is,
- * clients are only let in, many at a time: so none of them waits behind what all before it want, and who is one too
- * many is soon told. */
+/* Whoever comes while nothing else is to be done is served at once, which saves a turn of the loop: but not by an entry to one
+ * service, which may go with what a call settles. While there is, clients are only let in, many at a time: so none of them
+ * waits behind what all before it want, and who is one too many is soon told. */
 static PollOutcome entry_on_io(PollSource *source, uint32_t events)
 {
     Entry *entry = (Entry *)(void *)((char *)source - offsetof(Entry, io));
@@ -117,7 +117,7 @@ static PollOutcome entry_on_io(PollSource *source, uint32_t events)
     bool more;
 
     do
-        more = entry_accept(entry, !server_is_busy(entry->server));
+        more = entry_accept(entry, !entry->service && !server_is_busy(entry->server));
     while (more && --left > 0 && server_is_busy(entry->server));
     entry_set_crowded(entry, left == 0);
     return server_outcome(entry->server, stirred);

@@ -99,8 +99,10 @@ static int apply_machine(ChangeSet *set, Change *change)
         r = store_delete(manager->store, STORED_MACHINE, machine->origin->kind, change->name, machine->ephemeral_pid > 0);
         if (r < 0)
             return r;
+        r = manager_effect(manager, EFFECT_MACHINE_REMOVED, change->name);
+        if (r < 0)
+            return r;
         manager_plan_close_machine(manager, machine);
-        manager_event(manager, "machine-removed", NULL, change->name, "machine %s is gone", change->name);
         manager_log_change(set, change, "machine-removed", NULL);
         registry_remove_machine(registry, machine);
         manager_serve_rules_changed(manager);
@@ -134,22 +136,14 @@ static int apply_machine(ChangeSet *set, Change *change)
     }
     manager_serve_rules_changed(manager);
     manager_log_change(set, change, change->kind == CHANGE_ADD ? "machine-added" : "machine-changed", told);
-    manager_event(manager, "machine-added", NULL, machine->context->name, "machine %s is %s", machine->context->name,
-                  change->kind == CHANGE_ADD ? "added" : "changed");
-    return store_machine(manager, machine);
+    r = manager_effect(manager, change->kind == CHANGE_ADD ? EFFECT_MACHINE_ADDED : EFFECT_MACHINE_CHANGED, change->name);
+    return r < 0 ? r : store_machine(manager, machine);
 }
 
-static void tell_handout_socket(Manager *manager, const char *name, bool was, bool is)
+/* One that is there already stays. */
+static int effect_entry(Manager *manager, const char *name, bool was, bool is)
 {
-    if ((was || is) && manager->observer.on_handout_socket)
-        manager->observer.on_handout_socket(name, is, manager->observer.userdata);
-}
-
-/* Of a service that is disabled. */
-static void end_leases(Manager *manager, const char *name)
-{
-    manager_serve_stop(manager, name);
-    leases_drop_service(manager->leases, name);
+    return was || is ? manager_effect(manager, is ? EFFECT_ENTRY_OPEN : EFFECT_ENTRY_CLOSE, name) : 0;
 }
 
 static int remove_service(ChangeSet *set, Change *change)
@@ -160,14 +154,15 @@ static int remove_service(ChangeSet *set, Change *change)
 
     if (r == 0 && service->override != UNSET)
         r = store_delete_override(manager->store, change->name);
+    if (r == 0)
+        r = manager_effect(manager, service->ephemeral_pid > 0 ? EFFECT_FORGET_EPHEMERAL : EFFECT_FORGET, change->name);
+    if (r == 0)
+        r = effect_entry(manager, change->name, wants_handout_socket(service->context), false);
+    if (r == 0)
+        r = manager_effect(manager, EFFECT_UNREGISTERED, change->name);
     if (r < 0)
         return r;
     manager_plan_close_all(manager, service);
-    manager_serve_forget(manager, change->name);
-    leases_drop_service(manager->leases, change->name);
-    metrics_forget(manager->metrics, change->name);
-    tell_handout_socket(manager, change->name, wants_handout_socket(service->context), false);
-    manager_event(manager, "unregistered", change->name, NULL, "%s is gone", change->name);
     manager_log_change(set, change, "unregistered", NULL);
     registry_remove_service(&manager->registry, service);
     return 0;
@@ -187,15 +182,15 @@ static int override_service(ChangeSet *set, Change *change)
         r = store_delete_override(manager->store, change->name);
     else
         r = store_put_override(manager->store, change->name, change->override == YES);
+    bool enabled = service_effectively_enabled(service);
+    if (r == 0 && !enabled)
+        r = manager_effect(manager, EFFECT_STOP, change->name);
+    if (r == 0)
+        r = manager_effect(manager, enabled ? EFFECT_ENABLED : EFFECT_DISABLED, change->name);
     if (r < 0)
         return r;
-    bool enabled = service_effectively_enabled(service);
-    if (!enabled)
-        end_leases(manager, change->name);
     manager_serve_changed(manager, change->name);
     manager_log_change(set, change, enabled ? "enabled" : "disabled", NULL);
-    manager_event(manager, enabled ? "enabled" : "disabled", change->name, NULL, "%s is %s", change->name,
-                  enabled ? "enabled" : "disabled");
     return 0;
 }
 
@@ -244,15 +239,16 @@ static int put_service(ChangeSet *set, Change *change)
         r = store_put_auto_port(manager->store, name, change->port);
     if (r == 0)
         r = store_service(manager, service);
+    if (r == 0 && !service_effectively_enabled(service))
+        r = manager_effect(manager, EFFECT_STOP, name);
+    if (r == 0)
+        r = effect_entry(manager, name, had_socket, wants_handout_socket(service->context));
+    if (r == 0)
+        r = manager_effect(manager, change->kind == CHANGE_ADD ? EFFECT_REGISTERED : EFFECT_CHANGED, name);
     if (r < 0)
         return r;
-    if (!service_effectively_enabled(service))
-        end_leases(manager, name);
     manager_serve_changed(manager, name);
-    tell_handout_socket(manager, name, had_socket, wants_handout_socket(service->context));
     manager_log_change(set, change, change->kind == CHANGE_ADD ? "registered" : "changed", told);
-    manager_event(manager, change->kind == CHANGE_ADD ? "registered" : "changed", name, NULL, "%s is %s", name,
-                  change->kind == CHANGE_ADD ? "registered" : "changed");
     change->old_service = service;
     return 0;
 }

@@ -259,6 +259,7 @@ int manager_rebuild(Manager *manager)
 
     store_rollback(manager->store);
     journal_roll_back(manager->journal);
+    manager_effects_forget(manager);
     manager->staged = false;
     collect_held(manager, &held);
     registry_release(&manager->registry);

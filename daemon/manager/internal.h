@@ -70,6 +70,8 @@ struct Manager {
     struct Passed *passed; /* until then: listeners that were passed to us; adopt.c */
     size_t passed_count;
     bool staged;
+    Buffer effects;                  /* of what is staged; effects.c */
+    bool forgets_ephemeral;          /* what ends now is of a service that ended with a process */
     char *lost;                      /* why what was staged in this turn is lost; told when it settles */
     struct ListenerQueue planned;    /* to be bound or changed when the changes settle */
     struct ListenerQueue closing;    /* to be let go of then; out of the registry */
@@ -271,6 +273,28 @@ void manager_adopt_end(Manager *manager);
 int manager_watch_process_consume(Manager *manager, pid_t pid, int pidfd, Service *service, Machine *machine);
 /* The change's record is to end with that process (0: with none), if this caller may say so. */
 int manager_tie_change(Manager *manager, const Caller *caller, pid_t pid, Change *change, Failure *failure);
+
+/* effects.c */
+typedef enum EffectKind {
+    EFFECT_REGISTERED = 1, /* up to EFFECT_RELOADED: it is told */
+    EFFECT_CHANGED,
+    EFFECT_UNREGISTERED,
+    EFFECT_ENABLED,
+    EFFECT_DISABLED,
+    EFFECT_MACHINE_ADDED,
+    EFFECT_MACHINE_CHANGED,
+    EFFECT_MACHINE_REMOVED,
+    EFFECT_RELOADED,
+    EFFECT_STOP,             /* the service is disabled: who serves it, and its leases */
+    EFFECT_FORGET,           /* it is gone: beside that, all that is remembered of it */
+    EFFECT_FORGET_EPHEMERAL, /* the same, and it ended with a process */
+    EFFECT_ENTRY_OPEN,       /* RUNTIME/handout/NAME */
+    EFFECT_ENTRY_CLOSE,
+} EffectKind;
+/* To happen when what is staged is committed. -ENOMEM. */
+int manager_effect(Manager *manager, EffectKind kind, const char *name);
+void manager_effects_happen(Manager *manager);
+void manager_effects_forget(Manager *manager);
 
 /* events.c */
 /* The commonest, without printf. */

@@ -150,8 +150,9 @@ void manager_log_released(Manager *manager, const char *service, pid_t pid, uid_
 {
     const Service *known = registry_find_service(&manager->registry, service);
     uint64_t now_us = time_now_us(), lasted_ms = now_us > since_us ? (now_us - since_us) / 1000 : 0;
+    bool ephemeral = known ? known->ephemeral_pid > 0 : manager->forgets_ephemeral;
 
-    manager_log(manager, NULL, known && known->ephemeral_pid > 0 ? JOURNAL_EPHEMERAL : JOURNAL_HANDOUTS, "released", service, NULL,
+    manager_log(manager, NULL, ephemeral ? JOURNAL_EPHEMERAL : JOURNAL_HANDOUTS, "released", service, NULL,
                 "by process %d of user %u after %llu.%03llu s", (int)pid, (unsigned)uid, (unsigned long long)(lasted_ms / 1000),
                 (unsigned long long)(lasted_ms % 1000));
 }

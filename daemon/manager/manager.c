@@ -88,6 +88,7 @@ void manager_free(Manager *manager)
     access_free(manager->access);
     problems_release(&manager->errors);
     manager_events_release(manager);
+    manager_effects_forget(manager);
     free(manager->spare_changes);
     metrics_free(manager->metrics);
     sd_event_source_disable_unref(manager->log_timer);
@@ -302,7 +303,6 @@ int manager_settle(Manager *manager, Failure *failure)
         r = store_commit(manager->store);
         *(r == 0 ? &metrics_global(manager->metrics)->commits : &metrics_global(manager->metrics)->commits_failed) += 1;
     }
-    manager->staged = false;
     if (r < 0) {
         _cleanup_(freep) char *why = strdup(store_error(manager->store));
         log_error("registry.db: %s; what was asked for is not done", why ? why : strerror(-r));
@@ -312,7 +312,9 @@ int manager_settle(Manager *manager, Failure *failure)
         manager_events_flush(manager);
         return failure_storage_failed(failure, why ? why : strerror(-r));
     }
+    manager_effects_happen(manager);
     journal_commit(manager->journal);
+    manager->staged = false;
     manager_run_plan(manager);
     manager_events_flush(manager);
     return 0;

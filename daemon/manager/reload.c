@@ -418,7 +418,7 @@ int manager_reload(Manager *manager, const Caller *caller, Buffer *ret_changes, 
     if (r >= 0)
         manager_plan_failed(manager);
     if (r == 0)
-        manager_event(manager, "reloaded", NULL, NULL, "the files were read again");
+        r = manager_effect(manager, EFFECT_RELOADED, "");
     else if (r > 0)
         manager_event(manager, "error", NULL, NULL, "the files have errors; nothing of them was applied");
     if (r > 0)

@@ -300,6 +300,59 @@ class Storage(Case):
                 daemon.kill()
             subprocess.run(["umount", "-l", daemon.state])
 
+    def test_full_disk_changes_nothing_outside(self):
+        """What could not be committed is not told, ends no lease, and makes and removes no entry."""
+        if os.getuid() != 0:
+            self.skipTest("mounts a small file system: needs root")
+        daemon = self.daemon(start=False, leave=True)
+        (daemon.config / "hvsockd.yaml").unlink()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "tmpfs", daemon.state], stderr=subprocess.PIPE, text=True
+        )
+        if done.returncode != 0:
+            self.skipTest(f"mount: {done.stderr.strip()}")
+        try:
+            daemon.start()
+            client, watcher, holder = (self.client(daemon) for _ in range(3))
+            for name in ("held", "served"):
+                client.call("Register", service={"name": name, "port": daemon.port(), "handout": {"socket": True}})
+            fds = holder.call_fds("Acquire", names=["held"])[1] + holder.call_fds("Serve", name="served")[1]
+            for fd in fds:
+                self.things.callback(os.close, fd)
+            watcher.send("Watch", {}, more=True)
+            fill = daemon.state / "fill"
+            with contextlib.suppress(OSError), fill.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+            before = [client.call("Describe", name=name) for name in ("held", "served")]
+            self.assertEqual([len(shown["service"]["runtime"]["leases"]) for shown in before], [1, 1])
+            sockets = sum(target.startswith("socket:") for target in daemon.fds().values())
+            for i in range(5):
+                with self.refuses("StorageFailed"):
+                    client.call("Register", service={"name": f"new{i}", "port": daemon.port(), "handout": {"socket": True}})
+            for name in ("held", "served"):
+                with self.refuses("StorageFailed"):
+                    client.call("SetEnabled", name=name, enabled=False)
+                with self.refuses("StorageFailed"):
+                    client.call("Unregister", name=name)
+            self.assertEqual([client.call("Describe", name=name) for name in ("held", "served")], before)
+            self.assertEqual(sorted(os.listdir(daemon.runtime / "handout")), ["held", "served"])
+            self.assertEqual(sum(target.startswith("socket:") for target in daemon.fds().values()), sockets)
+            with daemon.client(daemon.runtime / "handout" / "held") as entry:
+                entry.call("Describe", name="held")
+            fill.unlink()
+            client.call("Unregister", name="held")
+            told = []
+            while ("unregistered", "held") not in told:
+                event = watcher.receive()[0]["event"]
+                told.append((event["kind"], event.get("service")))
+            self.assertEqual(told, [("released", "held"), ("unregistered", "held")], "nothing of what was refused")
+            self.assertEqual(os.listdir(daemon.runtime / "handout"), ["served"])
+        finally:
+            if daemon.running:
+                daemon.kill()
+            subprocess.run(["umount", "-l", daemon.state])
+
     def test_folder_that_is_not_there(self):
         """No state folder: it is made, or the answer says which folder is missing."""
         self.c.close()
