@@ -37,6 +37,16 @@ daemon_stop() {
     kill "$daemon"
     wait "$daemon" || { cat "$WORK/hvsockd.log"; fail "hvsockd ended with $?"; }
 }
+# example PAGE FIRST: the block of a manual that begins with this line; example_command FILE FIRST: the command that begins so, as one line.
+example() {
+    awk -v first="$2" '$0 == first {on = 1} /^[.]Ed$/ {on = 0} on' "$tests/../../packaging/man/$1" | sed 's/\\e/\\/g'
+}
+example_command() {
+    local file=$tests/../../packaging/man/$1
+    [ -e "$file" ] || file=$tests/../../$1
+    sed 's/^\$ //; s/\\e$/\\/' "$file" | awk -v first="$2" 'index($0, first) == 1 {on = 1}
+        on {more = sub(/ *\\$/, ""); sub(/^ +/, " "); printf "%s", $0; if (!more) exit}'
+}
 # state NAME: what the service is said to be; reason NAME: why its first listener is not.
 state() {
     hvsockctl show "$1" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["runtime"]["state"])'
