@@ -92,6 +92,8 @@ void keeper_end(Keeper *keeper)
             continue;
         if (item->program)
             program_free(keeper, item->program);
+        if (keeper->client && keeper->client->list_next == item)
+            keeper->client->list_next = next;
         items_remove(&keeper->items, item);
     }
     TAILQ_FOREACH(program, &keeper->programs.running, link)

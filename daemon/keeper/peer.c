@@ -54,6 +54,14 @@ static void forget_answers(Peer *peer)
     peer->is_listing = false;
 }
 
+/* Where another process has a copy too, as of a bell, epoll would go on telling of what we have only closed. epoll(7). */
+static int unwatch_and_close(const Keeper *keeper, int fd)
+{
+    if (fd >= 0)
+        epoll_ctl(keeper->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    return fd_close(fd);
+}
+
 void peer_close(Peer *peer)
 {
     Keeper *keeper = peer->keeper;
@@ -61,8 +69,8 @@ void peer_close(Peer *peer)
 
     if (peer->fd < 0)
         return;
-    peer->fd = fd_close(peer->fd);
-    peer->bell_fd = fd_close(peer->bell_fd);
+    peer->fd = unwatch_and_close(keeper, peer->fd);
+    peer->bell_fd = unwatch_and_close(keeper, peer->bell_fd);
     if (peer->begun)
         munmap(peer->begun, sizeof(*peer->begun));
     peer->begun = NULL;
@@ -118,7 +126,7 @@ void peer_set_bell_consume(Peer *peer, int fd)
         fd_close(fd);
         return;
     }
-    fd_close(peer->bell_fd);
+    unwatch_and_close(peer->keeper, peer->bell_fd);
     peer->bell_fd = fd;
     peer->is_drained = !peer->is_deaf; /* of one that is replaced, everything is read */
 }
@@ -210,7 +218,7 @@ static void send_or_keep(Peer *peer, FdList *fds, bool keeps)
         peer_close(peer);
         return;
     }
-    if (!keeps && TAILQ_EMPTY(&peer->answers) && send_now(peer, out, &own))
+    if (peer->is_deaf || (!keeps && TAILQ_EMPTY(&peer->answers) && send_now(peer, out, &own)))
         return;
     Answer *answer = calloc(1, sizeof(*answer));
     if (answer)
@@ -307,7 +315,7 @@ static void put_item(Buffer *out, const Item *item)
 }
 
 /* As many as a frame takes, and again, as long as there is room. Nothing that peers ask for changes the items meanwhile: of
- * the client nothing is read, and nobody else is one. */
+ * the client nothing is read, and nobody else is one. What keeper_end lets go of is passed over. */
 static bool send_list(Peer *peer)
 {
     Keeper *keeper = peer->keeper;
@@ -340,10 +348,10 @@ bool peer_is_idle(const Peer *peer)
                             (peer != peer->keeper->client || TAILQ_EMPTY(&peer->keeper->programs.untold)));
 }
 
-/* Its next message may be read. */
+/* Its next message may be read. Who hears nothing any more waits for no answer. */
 static bool peer_reads(const Peer *peer)
 {
-    return peer->answer_count < ANSWERS_MAX && !peer->is_listing && !peer->keeper->reexec_wanted;
+    return peer->is_deaf || (peer->answer_count < ANSWERS_MAX && !peer->is_listing && !peer->keeper->reexec_wanted);
 }
 
 void peer_pump(Peer *peer)

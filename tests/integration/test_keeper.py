@@ -5,6 +5,7 @@ import fcntl
 import os
 import random
 import resource
+import select
 import signal
 import socket
 import stat
@@ -17,7 +18,8 @@ import unittest
 from hv.daemon import BUILD, wait_for
 from hv.keeper import (
     BEGUN, BEGUN_UNKNOWN, BELL, BIND, CRITICAL, DELETE, DONE, END, ERROR, FDS, HELLO, INSTANCE, ITEM, KEY, LIST, PID, PROGRAM, PUT,
-    REEXEC, REFUSED, TEXT, UID, VALUE, VERSION, Client, Keeper, field, frame, item,
+    REEXEC, REFUSED, START, TEXT, UID, VALUE, VERSION, Client, Keeper, field, fields_of, frame, item,
+    program,
 )
 
 NOBODY = 65534
@@ -171,6 +173,29 @@ class Items(KeeperCase):
         client = keeper.client(hello=False)
         self.assertEqual(client.call(HELLO, field(VERSION, 1), field(BELL, 1)).type, HELLO)
         self.assertEqual(self.keys(client), {b"l1"})
+
+    def test_bell_of_one_that_is_gone(self):
+        """It is watched no more, though its owner has it still and rings."""
+        keeper = self.keeper()
+        bell = os.eventfd(0)
+        self.addCleanup(os.close, bell)
+
+        def watched():
+            names = [name for name in keeper.fds() if os.readlink(f"/proc/{keeper.pid}/fd/{name}") == "anon_inode:[eventpoll]"]
+            return sum(line.startswith("tfd:") for name in names for line in open(f"/proc/{keeper.pid}/fdinfo/{name}"))
+
+        before = watched()
+        client = self.client_with_bell(keeper, bell)
+        client.send(HELLO, field(BELL, 1), request=7, fds=[bell])
+        os.eventfd_write(bell, 1)
+        self.assertEqual(client.answer(7).type, HELLO)
+        self.assertEqual(watched(), before + 2)
+        client.close()
+        wait_for(lambda: watched() == before, what=lambda: f"{watched()} are watched, which were {before}")
+        last = keeper.client()
+        for i in range(20):
+            os.eventfd_write(bell, 1)
+            self.assertEqual(last.put(f"l{i}").type, DONE)
 
     def begun(self, seals=fcntl.F_SEAL_SHRINK, size=8):
         fd = os.memfd_create("begun", os.MFD_ALLOW_SEALING)
@@ -387,6 +412,22 @@ class Clients(KeeperCase):
         self.assertEqual(silent.call(HELLO).type, HELLO)
         self.assertIsNone(second.receive())
         silent.close()
+
+    def test_the_last_hello_comes_after_many_starts(self):
+        """More than answers may wait, and a LIST among them, whose answer nobody wants."""
+        keeper = self.keeper()
+        bell = os.eventfd(0)
+        self.addCleanup(os.close, bell)
+        first = keeper.client(hello=False)
+        self.assertEqual(first.call(HELLO, field(VERSION, 1), field(BELL, 1), fds=[bell]).type, HELLO)
+        keeper.wait_idle()  # until then it may read on
+        first.socket.setblocking(False)  # with a timeout it waits until three quarters of the buffer are free
+        for i in range(100):
+            first.send(START, field(KEY, f"p{i}"), program("/bin/true"))
+            if i == 50:
+                first.send(LIST, request=50)
+        second = keeper.client()
+        self.assertEqual(self.keys(second), {f"p{i}".encode() for i in range(100)})
 
     def test_without_hello(self):
         keeper = self.keeper()
@@ -611,6 +652,35 @@ class Life(KeeperCase):
             keeper.process.send_signal(signal_number)
             self.assertEqual(keeper.process.wait(60), 0)
             self.assertFalse(keeper.path.exists())
+
+    def test_sigterm_while_it_lists(self):
+        """What has not been listed yet is let go of; what still runs is."""
+        keeper = self.keeper()
+        client = keeper.client()
+        for i in range(2000):
+            client.send(PUT, item(f"l{i}", b"x" * 2000))
+        script = "trap '' TERM; echo up; while :; do sleep 1; done"
+        reader, writer = os.pipe()
+        started = client.start("p", "/bin/sh", "-c", script, fds=[writer], stdout=0, environment="PATH=" + os.environ["PATH"])
+        os.close(writer)
+        with os.fdopen(reader, "rb") as file:
+            self.assertEqual(file.read(3), b"up\n")
+        for i in range(2000):
+            client.send(PUT, item(f"m{i}", b"x" * 2000))
+        self.assertEqual(client.put("last").type, DONE)
+        client.send(LIST, request=7)
+        select.select([client.socket], [], [])
+        keeper.wait_idle()  # nobody reads
+        keeper.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not keeper.path.exists(), what="it ends")
+        keys = []
+        while (message := client.answer(7)).type != DONE:
+            keys += [dict(fields_of(data))[KEY] for tag, data in message.fields if tag == ITEM]
+        self.assertIn(b"p", keys)
+        self.assertNotIn(b"last", keys)
+        os.kill(started[PID], signal.SIGKILL)
+        self.assertEqual(client.exited("p"), signal.SIGKILL)
+        self.assertEqual(keeper.process.wait(60), 0)
 
     def test_stale_path(self):
         keeper = self.keeper()
