@@ -39,6 +39,7 @@ void hold_release_child(Hold *hold)
     hold->child_pid = 0;
 }
 
+/* hold: NULL where another has been started since. */
 static int on_child_end(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
     Hold *hold = userdata;
@@ -51,13 +52,31 @@ static int on_child_end(sd_event_source *source, int fd, uint32_t revents, void 
         log_notice("hvsock-keeper (guard: process %d) has ended with status %d", (int)info.si_pid, info.si_status);
     else
         log_warning("hvsock-keeper (guard: process %d) was ended by signal %d", (int)info.si_pid, info.si_status);
-    hold_release_child(hold);
+    if (hold) {
+        hold_release_child(hold);
+        return 0;
+    }
+    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    sd_event_source_set_floating(source, false);
     return 0;
+}
+
+/* It may end later than its keeper, while what programs have left behind is ended: the loop waits for it still, or it would stay a
+ * zombie as long as we live. */
+static void leave_child(Hold *hold)
+{
+    if (hold->child_source && sd_event_source_set_io_fd_own(hold->child_source, true) >= 0) {
+        (void)TAKE_FD(hold->child_pidfd);
+        sd_event_source_set_userdata(hold->child_source, NULL);
+        sd_event_source_set_floating(hold->child_source, true);
+        hold->child_source = sd_event_source_unref(hold->child_source);
+    }
+    hold_release_child(hold);
 }
 
 static void watch_child(Hold *hold, pid_t pid)
 {
-    hold_release_child(hold);
+    leave_child(hold);
     hold->child_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     hold->child_pid = pid;
     if (hold->child_pidfd >= 0)

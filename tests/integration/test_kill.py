@@ -13,6 +13,7 @@ import threading
 import time
 
 from hv.case import BUILD, GUEST, Case, vsock_connect, wait_for
+from hv.daemon import stat_of
 from test_listeners import connect
 
 # The guest is emulated; what is sanitized starts slowly.
@@ -410,6 +411,15 @@ class KilledOverUnix(Killed):
         self.running_children(both)
         self.start_daemon()
         self.all_is_well()
+
+    def test_guard_ends_late(self):
+        """After the next keeper has been started: it is waited for all the same."""
+        keeper = self.keeper()
+        guard = self.d.guard(keeper)
+        self.hold_still(guard)
+        self.keeper_killed()
+        self.go_on(guard)
+        wait_for(lambda: stat_of(guard) is None, what=lambda: f"the guard's end: {stat_of(guard)}")
 
     def test_guard_killed(self):
         """The keeper goes on without; and the next one has a guard again."""
