@@ -324,6 +324,12 @@ static int told_read(const Frame *frame, Told *told)
     return r;
 }
 
+/* START alone is refused with that, where the keeper is older and the program has something that it does not know. */
+static bool is_start_refused(const Told *told)
+{
+    return told->error == EPROTO && told->key && told->key_size_bytes > 0 && told->key[0] == KEEPER_KEY_PROGRAM;
+}
+
 static void hold_tell(Hold *hold, const Frame *frame, FdList *fds)
 {
     const HoldObserver *observer = &hold->observer;
@@ -331,7 +337,7 @@ static void hold_tell(Hold *hold, const Frame *frame, FdList *fds)
 
     if (told_read(frame, &told) < 0) {
         log_error("hvsock-keeper says what cannot be read (%u)", (unsigned)frame->type);
-    } else if (frame->type == KEEPER_STARTED && told.key) {
+    } else if ((frame->type == KEEPER_STARTED && told.key) || (frame->type == KEEPER_REFUSED && is_start_refused(&told))) {
         if (observer->on_started)
             observer->on_started(told.key, told.key_size_bytes, (pid_t)told.pid, fds->count > 0 ? fds->fds[0] : -1,
                                  (int)told.error, told.text ? told.text : "", observer->userdata);

@@ -73,7 +73,8 @@ int hold_list(Hold *hold, int (*on_item)(const HoldItem *item, void *userdata), 
     Frame frame;
 
     int r = hold_call(hold, KEEPER_LIST, NULL, NULL, 0, LIST_TIMEOUT_MS, &frame, &fds);
-    while (r == 0 && frame.type != KEEPER_DONE) {
+    /* Another DONE is the answer to something that was not waited for long enough. */
+    while (r == 0 && !(frame.type == KEEPER_DONE && frame.request == hold->request)) {
         if (frame.type == KEEPER_LISTED && frame.request == hold->request)
             r = list_items(&frame, &fds, on_item, userdata);
         else

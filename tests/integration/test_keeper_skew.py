@@ -8,7 +8,11 @@ import struct
 import threading
 
 from hv.case import Case
-from hv.keeper import DONE, END, HELLO, INSTANCE, LIST, LISTED, PID, UID, VERSION, Message, field, frame, item
+from hv.keeper import (
+    DONE, END, ERROR, HELLO, INSTANCE, KEY, LIST, LISTED, PID, REFUSED, START, TEXT, UID, VERSION, Message, field, frame, item,
+)
+
+EPROTO = 71
 
 # Of values of listeners; daemon/manager/kept.h
 CLAIM, TYPE, BACKLOG, FLAGS, PATH, DEVICE, INODE = 1, 2, 3, 4, 8, 9, 10
@@ -152,6 +156,41 @@ class Skew(Case):
         self.fake({LIST: refuse, 2: refuse, 3: refuse})
         self.d.start()
         self.serves()
+        self.d.leave = True
+
+    def test_older_does_not_know_a_program(self):
+        """It refuses to start it: who came is hung up, and does not wait for ever."""
+        self.d.file("a", {"services": [{"name": "s", "listen": [f"unix://{self.path}"], "activate": {"mode": "accept", "exec": ["/bin/cat"]}}]})
+
+        def refuse(fake, message):
+            for fd in message.fds:
+                os.close(fd)
+            fake.send(REFUSED, field(ERROR, EPROTO), field(TEXT, "it does not know all"), field(KEY, message[KEY]))
+
+        self.fake({START: refuse})
+        self.d.start()
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(60)
+            peer.connect(str(self.path))
+            self.assertEqual(peer.recv(1), b"")
+        with self.d.client() as c:
+            self.assertIn("it does not know all", c.call("Describe", name="s")["service"]["runtime"]["reason"])
+        self.d.leave = True
+
+    def test_answer_that_came_too_late(self):
+        """One to what was asked before does not end the list."""
+        made, key, value, inode = self.listener()
+
+        def listed(fake, message):
+            fake.send(LISTED, item(b"zsomething\0"), request=message.request)
+            fake.send(DONE, request=message.request + 1000)
+            fake.send(LISTED, item(key, value, 1), request=message.request, fds=[made.fileno()])
+            fake.send(DONE, request=message.request)
+
+        self.fake({LIST: listed})
+        self.d.start()
+        self.serves()
+        self.assertEqual(os.stat(self.path).st_ino, inode)
         self.d.leave = True
 
     def test_items_that_are_wrong(self):
