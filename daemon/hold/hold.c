@@ -257,17 +257,19 @@ void hold_flush_wait(Hold *hold)
 int hold_receive(Hold *hold, uint64_t until_us, Frame *ret, FdList *ret_fds)
 {
     size_t size_bytes;
+    bool cut;
 
     for (;;) {
         if (hold->fd < 0)
             return -ENOTCONN;
-        int r = frame_receive(hold->fd, hold->data, &size_bytes, ret_fds);
+        int r = frame_receive_cut(hold->fd, hold->data, &size_bytes, ret_fds, &cut);
         if (r == 0) {
             r = frame_read(hold->data, size_bytes, ret);
             if (r == 0 && ret->type == KEEPER_HELLO)
                 hold_read_hello(hold, ret);
+            /* A program has started whether we have its pidfd or not. */
             if (r == 0)
-                return 0;
+                return cut && ret->type != KEEPER_STARTED ? -EMFILE : 0;
             fd_list_clear(ret_fds);
         }
         if (r != FRAME_AGAIN) {

@@ -69,7 +69,7 @@ void hold_drop(Hold *hold);
 int hold_send(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count);
 /* The same, but the keeper is not woken. */
 int hold_send_quietly(Hold *hold, const Buffer *frame, const int *fds, size_t fd_count);
-/* Waits for the next frame, into hold->data. -ETIMEDOUT; -ENOTCONN. */
+/* Waits for the next frame, into hold->data. -ETIMEDOUT; -ENOTCONN; -EMFILE: one has come, but not what came with it. */
 int hold_receive(Hold *hold, uint64_t until_us, Frame *ret, FdList *ret_fds);
 /* Not the answer that is waited for: told by the loop. */
 void hold_tell_later(Hold *hold, size_t size_bytes, FdList *fds);

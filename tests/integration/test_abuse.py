@@ -9,6 +9,7 @@ import sys
 import time
 
 from hv.case import BUILD, Case, Hungup, NOBODY, Varlink, wait_for
+from test_listeners import connect
 
 SANITIZED = "sanitize" in BUILD.name
 
@@ -401,6 +402,34 @@ while True:
             self.assertIn("version", client.call("Status"))
         # It did not spin meanwhile: accept failed once a while, not all the time.
         self.assertLess(spent, 0.5)
+
+    def test_no_descriptor_for_a_pidfd(self):
+        """A program that has started has started, and the keeper has not ended."""
+        path = self.d.folder / "a.sock"
+        self.c.call("Register", service={"name": "a", "listen": [f"unix://{path}"], "activate": {"mode": "accept", "exec": ["/bin/cat"]}})
+
+        def talk():
+            peer = connect(path)
+            self.things.callback(peer.close)
+            peer.settimeout(60)
+            peer.sendall(b"x")
+            self.assertEqual(peer.recv(1), b"x")
+
+        def programs():
+            return len(self.c.call("Describe", name="a")["service"]["runtime"].get("programs") or [])
+
+        talk()
+        wait_for(lambda: programs() == 1)
+        used = set(self.d.fds())
+        soft, hard = resource.prlimit(self.d.pid, resource.RLIMIT_NOFILE)
+        free = [number for number in range(max(used) + 3) if number not in used]
+        resource.prlimit(self.d.pid, resource.RLIMIT_NOFILE, (free[1], hard))  # one, for the connection
+        talk()
+        wait_for(lambda: programs() == 2)
+        resource.prlimit(self.d.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        talk()
+        wait_for(lambda: programs() == 3)
+        self.assertNotIn("hvsock-keeper", self.d.log_text())
 
     def processor_seconds(self):
         ticks = open(f"/proc/{self.d.pid}/stat").read().rsplit(")", 1)[1].split()
