@@ -121,15 +121,11 @@ static void flush_to_programs(Serving *serving)
     }
 }
 
-void serving_flush(Serving *serving)
+static void flush_to_clients(Serving *serving)
 {
     Waiting *waiting;
     ServeClient *client;
 
-    if (serving->taking == TAKING_PROGRAMS)
-        flush_to_programs(serving);
-    while (serving->taking == TAKING_TO_CLOSE && !TAILQ_EMPTY(&serving->waiting))
-        waiting_free(serving, TAILQ_FIRST(&serving->waiting));
     while ((waiting = TAILQ_FIRST(&serving->waiting)) && (client = serving_next_client(serving))) {
         int r = connection_socket_send(&client->socket, waiting->text, waiting->size_bytes, waiting->fd);
         if (r == CONNECTION_SOCKET_ENDED)
@@ -143,6 +139,17 @@ void serving_flush(Serving *serving)
             serving_keep_accepted(serving, waiting->accepted);
         waiting_free(serving, waiting);
     }
+}
+
+void serving_flush(Serving *serving)
+{
+    if (serving->taking == TAKING_PROGRAMS)
+        flush_to_programs(serving);
+    while (serving->taking == TAKING_TO_CLOSE && !TAILQ_EMPTY(&serving->waiting))
+        waiting_free(serving, TAILQ_FIRST(&serving->waiting));
+    flush_to_clients(serving);
+    /* As long as the keeper has a copy of a connection, its peer does not see the end. */
+    hold_flush(serving->manager->hold);
 }
 
 /* ---- coming and going ---- */
