@@ -348,14 +348,20 @@ class Accept(Activation):
         self.echoed(first[1])
         second = [self.connect(other) for _ in range(2)]
         self.echoed(second[0])
+
+        def running():
+            return {p["processId"] for name in "ab" for p in self.programs(name)}
+
         wait_for(lambda: (len(self.programs("a")), len(self.programs("b"))) == (2, 1))
         time.sleep(0.2)
         self.assertEqual((len(self.programs("a")), len(self.programs("b"))), (2, 1))
+        before = running()
         first[0].close()
         # Two wait for the one slot, and have it one after the other.
         waiting = [first[2], second[1]]
         for client in waiting:
             client.sendall(b"x")
+        wait_for(lambda: len(running()) == 3 and running() != before)
         time.sleep(0.2)
         self.assertEqual(self.c.call("Status")["programs"], 3)
         first[1].close()
@@ -428,6 +434,7 @@ class Accept(Activation):
         self.d.restart(kill=True)
         self.c = self.client(self.d)
         self.assertEqual(self.state(self.c, "a"), "failed")
+        os.kill(self.d.pid, signal.SIGSTOP)  # it has no time to give it to another
         os.kill(keeper, signal.SIGKILL)
         self.d.restart(kill=True)
         self.c = self.client(self.d)
@@ -682,7 +689,7 @@ class Accept(Activation):
             clients.pop(0).close()
             for client in clients:
                 self.echoed(client)
-        self.assertEqual(self.d.keeper(), keeper)
+        self.assertEqual(wait_for(self.d.keeper), keeper)
         self.wait_programs(6)
         for client in clients:
             client.close()
@@ -733,7 +740,7 @@ class Accept(Activation):
         with self.assertRaises(TimeoutError):
             third.recv(1)
         self.assertEqual(self.state(self.c, "a"), "active")
-        self.assertIn("Resource temporarily unavailable; tried again in", self.d.log_text())
+        wait_for(lambda: "Resource temporarily unavailable; tried again in" in self.d.log_text())
         first.close()
         third.settimeout(60)
         self.assertEqual(third.recv(1), b"x")
@@ -755,7 +762,7 @@ class Descriptors(Activation):
         """What cannot be accepted waits, and is served later, by itself."""
         self.register()
         hoard = [self.d.client() for _ in range(920 - len(self.d.fds()))]
-        time.sleep(0.2)
+        wait_for(lambda: len(self.d.fds()) >= 900, what=lambda: f"{len(self.d.fds())} are open, not all of 900")
         client = self.connect()
         client.sendall(b"x")
         client.settimeout(0.5)

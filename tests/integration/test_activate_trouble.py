@@ -95,6 +95,7 @@ class Trouble(Activation):
         wait_for(lambda: not self.programs())
         client = self.connect()
         self.echoed(client)
+        self.wait_programs(1)
         time.sleep(1.1)  # longer than at once
         os.kill(self.programs()[0]["processId"], signal.SIGKILL)
         self.closed(client)

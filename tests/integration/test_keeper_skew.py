@@ -268,7 +268,7 @@ class Skew(Case):
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.bind(sys.argv[1]); s.listen(5); print("there", flush=True)
 try:
-    p, _ = s.accept(); p.settimeout(3); print(p.recv(65536))
+    p, _ = s.accept(); p.settimeout(60); print(p.recv(65536))
 except OSError as e: print(e)
 """
         foreign = self.process(
