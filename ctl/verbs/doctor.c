@@ -13,7 +13,10 @@
 #include "ctl/doctor.h"
 #include "schema/base/text.h"
 #include "schema/base/user.h"
+#include "schema/wire/keeper.h"
 
+#define CANNOT "cannot start: "
+#define KEEPER_CANNOT "hvsock-keeper " CANNOT
 #define ANSWER_TIMEOUT_MS 15000 /* longer than hvsockd is busy with anything */
 
 int doctor_find(Doctor *doctor, const char *what, const char *mend, const char *why_format, ...)
@@ -198,10 +201,38 @@ static bool doctor_is_system(const Doctor *doctor)
     return !where || !where[0];
 }
 
+/* The daemon's word for why none can be started; NULL: it has none, or there is one. */
+static const char *keeper_trouble(const json_t *errors)
+{
+    const char *error = NULL;
+
+    for (size_t i = 0; i < json_array_size(errors); i++)
+        if ((error = json_string_value(json_array_get(errors, i))) && text_starts_with(error, KEEPER_CANNOT))
+            return error;
+    return NULL;
+}
+
+static int doctor_tell_no_keeper(Doctor *doctor, const char *trouble)
+{
+    _cleanup_(freep) char *mend = NULL;
+    int r = 0;
+
+    /* It is started with the daemon's own limits, and that is tried again by itself. */
+    if (trouble && strstr(trouble, "RLIMIT_NOFILE"))
+        r = asprintf(&mend, "prlimit --pid %d --nofile=%u:%u", (int)doctor->pid, KEEPER_FILES_RIGHT, KEEPER_FILES_RIGHT);
+    else if (doctor_is_system(doctor))
+        r = (mend = strdup("systemctl start hvsock-keeper")) ? 0 : -1;
+    return r < 0 ? -ENOMEM
+                 : doctor_find(doctor, "hvsock-keeper", mend,
+                               "it does not run: what is held would be lost with hvsockd, and no program is started%s%s",
+                               trouble ? "; it " : "", trouble ? trouble + strlen(KEEPER_CANNOT) - strlen(CANNOT) : "");
+}
+
 static int doctor_look_at_status(Doctor *doctor, const char *reply)
 {
     json_t *status = json_loads(reply, 0, NULL);
     const json_t *errors = json_object_get(status, "errors");
+    const char *trouble = keeper_trouble(errors);
     json_int_t pid = json_integer_value(json_object_get(status, "processId"));
     int r = 0;
 
@@ -209,11 +240,12 @@ static int doctor_look_at_status(Doctor *doctor, const char *reply)
     doctor->keeper_pid = (pid_t)json_integer_value(json_object_get(status, "keeperProcessId"));
     doctor->sees_processes = pid > 0 && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
     if (!json_object_get(status, "keeperProcessId"))
-        r = doctor_find(doctor, "hvsock-keeper", doctor_is_system(doctor) ? "systemctl start hvsock-keeper" : NULL,
-                        "it does not run: what is held would be lost with hvsockd, and no program is started");
+        r = doctor_tell_no_keeper(doctor, trouble);
     for (size_t i = 0; i < json_array_size(errors) && r >= 0; i++) {
         const char *error = json_string_value(json_array_get(errors, i));
         _cleanup_(freep) char *mend = NULL;
+        if (error == trouble && trouble)
+            continue;
         r = error ? doctor_mend_file(doctor, error, &mend) : 0;
         if (r >= 0)
             r = doctor_find(doctor, "hvsockd", mend, "%s", error ? error : "?");

@@ -76,6 +76,7 @@ void hold_free(Hold *hold)
     free(hold->data);
     free(hold->runtime_path);
     free(hold->program);
+    free(hold->trouble);
     sd_event_unref(hold->event);
     free(hold);
 }
@@ -89,8 +90,13 @@ pid_t hold_pid(const Hold *hold)
 {
     if (!hold_is_there(hold))
         return 0;
-    /* One that we have started is it before it has said so. */
-    return hold->pid > 0 ? hold->pid : hold_find_started(hold);
+    /* One that we have started is it before it has said so, unless those before it did not live so long. */
+    return hold->pid > 0 ? hold->pid : hold->trouble ? 0 : hold_find_started(hold);
+}
+
+const char *hold_trouble(const Hold *hold)
+{
+    return hold ? hold->trouble : NULL;
 }
 
 bool hold_is_privileged(const Hold *hold)

@@ -61,6 +61,8 @@ int hold_list(Hold *hold, int (*on_item)(const HoldItem *item, void *userdata), 
 
 bool hold_is_there(const Hold *hold);
 pid_t hold_pid(const Hold *hold); /* of the keeper; 0: none */
+/* Why none can be started, with what would be right; NULL: there is one, or it is not known. */
+const char *hold_trouble(const Hold *hold);
 /* It is root, and we are not: it binds for us. */
 bool hold_is_privileged(const Hold *hold);
 

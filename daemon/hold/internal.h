@@ -46,6 +46,7 @@ struct Hold {
 
     sd_event_source *timer; /* looks for another */
     uint64_t retry_us;
+    char *trouble; /* why none of those that we start lives to say HELLO; or NULL */
     bool lost; /* on_lost was called, and on_back not yet */
     bool expected; /* a new one was started, and has not said HELLO */
 

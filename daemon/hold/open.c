@@ -20,6 +20,7 @@
 #include "daemon/hold/internal.h"
 #include "daemon/log.h"
 #include "schema/base/process.h"
+#include "schema/base/text.h"
 
 #define SEND_BUFFER_BYTES (4 * 1024 * 1024)
 #define HELLO_TIMEOUT_MS 2000
@@ -27,7 +28,7 @@
 #define KEEPER_PROCESS_NAME "hvsock-keeper" /* /proc/PID/comm */
 #define RETRY_FIRST_US 20000
 #define RETRY_MAX_US 500000
-#define RETRY_MISSING_US 5000000 /* it is not installed */
+#define RETRY_FAILING_US 5000000 /* it is not installed, or ends at once again and again */
 #define END_OF_HUNG_MS 500
 
 /* ---- one that we start ---- */
@@ -39,6 +40,26 @@ void hold_release_child(Hold *hold)
     hold->child_pid = 0;
 }
 
+/* It ended before it had said who it is. The same is told once. */
+static void tell_failing(Hold *hold, int status)
+{
+    _cleanup_(freep) char *trouble = NULL;
+    struct rlimit files;
+    int r;
+
+    if (status == KEEPER_STATUS_FILES && getrlimit(RLIMIT_NOFILE, &files) == 0)
+        r = asprintf(&trouble,
+                     "hvsock-keeper cannot start: RLIMIT_NOFILE (LimitNOFILE=, ulimit -n) is %llu, as hvsockd's own; %u would be right",
+                     (unsigned long long)files.rlim_max, KEEPER_FILES_RIGHT);
+    else
+        r = asprintf(&trouble, "hvsock-keeper cannot start: it ends with status %d; what it says itself is in the log of hvsockd", status);
+    if (r < 0 || text_equal(trouble, hold->trouble))
+        return;
+    log_error("%s; it is tried again every %u seconds", trouble, RETRY_FAILING_US / 1000000);
+    free(hold->trouble);
+    hold->trouble = TAKE_PTR(trouble);
+}
+
 /* hold: NULL where another has been started since. */
 static int on_child_end(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
@@ -48,7 +69,9 @@ static int on_child_end(sd_event_source *source, int fd, uint32_t revents, void 
     if (waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
         return 0;
     /* What we have started is the keeper's guard (daemon/keeper/guard.c), which ends as the keeper has. */
-    if (info.si_code == CLD_EXITED)
+    if (hold && info.si_code == CLD_EXITED && info.si_status != 0 && !hold->has_instance)
+        tell_failing(hold, info.si_status);
+    else if (info.si_code == CLD_EXITED)
         log_notice("hvsock-keeper (guard: process %d) has ended with status %d", (int)info.si_pid, info.si_status);
     else
         log_warning("hvsock-keeper (guard: process %d) was ended by signal %d", (int)info.si_pid, info.si_status);
@@ -261,6 +284,7 @@ void hold_read_hello(Hold *hold, const Frame *frame)
             break;
         case KEEPER_TAG_INSTANCE:
             hold->retry_us = 0;
+            free(TAKE_PTR(hold->trouble));
             if (field.size_bytes == sizeof(hold->instance)) {
                 hold->is_other = !hold->has_instance || memcmp(hold->instance, field.data, sizeof(hold->instance)) != 0;
                 memcpy(hold->instance, field.data, sizeof(hold->instance));
@@ -434,14 +458,19 @@ static int open_any(Hold *hold)
     return r;
 }
 
+static void wait_longer(Hold *hold, uint64_t max_us)
+{
+    uint64_t retry_us = hold->retry_us == 0 ? RETRY_FIRST_US : hold->retry_us * 2;
+
+    hold->retry_us = retry_us > max_us ? max_us : retry_us;
+}
+
 static void look_later(Hold *hold, int error)
 {
     if (hold->program && error == -ENOENT)
-        hold->retry_us = RETRY_MISSING_US;
-    else if (hold->retry_us == 0)
-        hold->retry_us = RETRY_FIRST_US;
+        hold->retry_us = RETRY_FAILING_US;
     else
-        hold->retry_us = hold->retry_us * 2 > RETRY_MAX_US ? RETRY_MAX_US : hold->retry_us * 2;
+        wait_longer(hold, RETRY_MAX_US);
     hold_start_looking(hold, hold->retry_us);
 }
 
@@ -470,7 +499,9 @@ static int on_timer(sd_event_source *source, uint64_t time_us, void *userdata)
         return 0;
     }
     hold->expected = r == 1 && hold->pid == 0;
-    if (!hold->expected)
+    if (hold->expected)
+        wait_longer(hold, RETRY_FAILING_US); /* until it has said HELLO */
+    else
         hold_is_back(hold);
     return 0;
 }

@@ -300,10 +300,16 @@ static int keeper_make(Keeper *keeper)
 
 static int run(Keeper *keeper)
 {
+    struct rlimit files;
     int r = keeper_make(keeper);
 
     if (r == 0 && arg_resume_fd >= 0)
         r = state_resume_consume(keeper, arg_resume_fd);
+    if (r == -EMFILE && getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        keeper_note("cannot start: %s: RLIMIT_NOFILE (LimitNOFILE=, ulimit -n) is %llu; %u would be right", strerror(-r),
+                    (unsigned long long)files.rlim_cur, KEEPER_FILES_RIGHT);
+        return KEEPER_STATUS_FILES;
+    }
     if (r < 0) {
         keeper_note("cannot start: %s", strerror(-r));
         return EXIT_FAILURE;

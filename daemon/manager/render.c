@@ -386,7 +386,7 @@ int manager_render_status(Manager *manager, Buffer *text)
                   manager->registry.service_count, manager->registry.machine_count, manager->registry.listener_count,
                   leases_count(manager->leases), manager_activate_count(manager));
     bool first = true;
-    const char *const troubles[] = {manager->store_refuses, manager->journal_trouble, manager->metrics_trouble};
+    const char *const troubles[] = {hold_trouble(manager->hold), manager->store_refuses, manager->journal_trouble, manager->metrics_trouble};
     for (size_t i = 0; i < ELEMENTS_OF(troubles); i++) {
         if (!troubles[i])
             continue;

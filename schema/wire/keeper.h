@@ -19,6 +19,8 @@
 #define KEEPER_ITEMS_MAX 1000000
 #define KEEPER_GIVEN_MAX 4096 /* descriptors of one START */
 #define KEEPER_PROGRAMS_MAX 65536
+#define KEEPER_FILES_RIGHT 1024 /* RLIMIT_NOFILE that it is told to have where it cannot start with what it has */
+#define KEEPER_STATUS_FILES 3   /* its exit status then */
 
 /* The first character of a key. */
 #define KEEPER_KEY_LISTENER 'l'

@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import threading
+import time
 
 from hv.case import BUILD, GUEST, Case, wait_for
 
@@ -491,6 +492,32 @@ class Doctor(Case):
         self.assertIn("1000", found["why"])
         self.assertNotIn("mend", found)  # no reload mends that
         self.d.leave = True
+
+    def test_keeper_that_cannot_start(self):
+        """For want of descriptors: it is said what would be right, once, and tried again ever more seldom."""
+        self.d.limits = {resource.RLIMIT_NOFILE: (64, 64)}
+        self.c.close()
+        begun = time.monotonic()
+        self.d.restart()
+        self.d.at_start = None
+        self.c = self.client(self.d)
+        why = "cannot start: RLIMIT_NOFILE (LimitNOFILE=, ulimit -n) is 64, as hvsockd's own; 1024 would be right"
+        found = wait_for(lambda: [one for one in self.doctor() if why in one["why"]], what=self.d.log_text)
+        self.assertEqual([one["what"] for one in found], ["hvsock-keeper"])
+        self.assertEqual(found[0]["mend"], f"prlimit --pid {self.d.pid} --nofile=1024:1024")
+        status = self.c.call("Status")
+        self.assertIn(f"hvsock-keeper {why}", status["errors"])
+        self.assertNotIn("keeperProcessId", status)
+        wait_for(lambda: self.d.log_text().count("hvsock-keeper: cannot start: ") >= 8, what=self.d.log_text)
+        # 20 ms, 40 ms and so on; a busy machine takes longer.
+        self.assertGreater(time.monotonic() - begun, 2.5)
+        self.assertEqual(self.d.log_text().count(f"hvsock-keeper {why}"), 1)
+        try:
+            resource.prlimit(self.d.pid, resource.RLIMIT_NOFILE, (64, 65))
+        except PermissionError:
+            return  # here not even root may: CAP_SYS_RESOURCE
+        self.run_mend(found[0]["mend"])
+        wait_for(lambda: not self.doctor(), what=self.d.log_text)
 
     # ---- programs ----
 
