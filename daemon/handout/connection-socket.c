@@ -11,13 +11,17 @@
 #include "daemon/handout/connection-socket.h"
 #include "schema/base/fd.h"
 
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4 /* linux/socket.h; glibc of Debian 12 does not know it */
+#endif
+
 /* The kernel doubles it, and counts its own memory: some seven connections of the usual length. More would wait at one
  * client while another has nothing to do. */
 #define BUFFER_BYTES 4096
 
 typedef union Control {
     struct cmsghdr header; /* for the alignment */
-    char bytes[CMSG_SPACE(2 * sizeof(int))];
+    char bytes[CMSG_SPACE(sizeof(int))];
 } Control;
 
 int connection_socket_new(ConnectionSocket *ret)
@@ -108,10 +112,32 @@ int connection_socket_send(const ConnectionSocket *socket, const char *text, siz
     }
 }
 
+/* The descriptor that was sent, out of all that the kernel adds for options which the client may have set on its end, which is
+ * ours here: its credentials, the time, a pidfd. -1: there is none. */
+static int take_descriptor(struct msghdr *message)
+{
+    int found = -1, fd;
+
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
+        bool sent = header->cmsg_type == SCM_RIGHTS;
+        if (header->cmsg_level != SOL_SOCKET || (!sent && header->cmsg_type != SCM_PIDFD) || header->cmsg_len != CMSG_LEN(sizeof(fd)))
+            continue;
+        memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+        if (sent && found < 0)
+            found = fd;
+        else
+            fd_close(fd);
+    }
+    return found;
+}
+
 int connection_socket_take_back(const ConnectionSocket *socket, char *text, size_t *ret_size_bytes, int *ret_fd)
 {
-    Control control = {0};
     struct iovec part = {.iov_base = text, .iov_len = CONNECTION_MESSAGE_MAX_BYTES};
+    union {
+        struct cmsghdr header; /* for the alignment */
+        char bytes[1024];
+    } control = {0};
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 
@@ -123,10 +149,10 @@ int connection_socket_take_back(const ConnectionSocket *socket, char *text, size
         return CONNECTION_SOCKET_EMPTY;
     if (n < 0)
         return -errno;
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (!header || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof(int)))
+    int fd = take_descriptor(&message);
+    if (fd < 0)
         return -EMFILE; /* only we write there, so it was cut off for want of a number */
-    memcpy(ret_fd, CMSG_DATA(header), sizeof(*ret_fd));
+    *ret_fd = fd;
     *ret_size_bytes = (size_t)n;
     return 0;
 }

@@ -106,6 +106,35 @@ static void test_long(void **state)
     connection_socket_close(&socket);
 }
 
+/* Options of the client's end, which is ours too while it has not read: each adds something to every message. */
+static void test_options_of_the_client(void **state)
+{
+    static const int options[] = {SO_PASSCRED, SO_TIMESTAMP, SO_PASSSEC, 76 /* SO_PASSPIDFD, from Linux 6.5 on */};
+    size_t before = count_fds();
+    char text[CONNECTION_MESSAGE_MAX_BYTES];
+    size_t size_bytes;
+    int fd;
+
+    for (unsigned chosen = 1; chosen < 1u << ELEMENTS_OF(options); chosen++) {
+        ConnectionSocket socket;
+        assert_int_equal(connection_socket_new(&socket), 0);
+        assert_int_equal(send_number(&socket, 1), 0);
+        for (size_t i = 0; i < ELEMENTS_OF(options); i++)
+            if (chosen & 1u << i)
+                (void)setsockopt(socket.client_fd, SOL_SOCKET, options[i], &(int){1}, sizeof(int));
+        assert_int_equal(send_number(&socket, 2), 0);
+        for (int number = 1; number <= 2; number++) {
+            assert_int_equal(connection_socket_take_back(&socket, text, &size_bytes, &fd), 0);
+            assert_int_equal(text[0], number);
+            assert_int_equal(size_bytes, 256);
+            close(fd);
+        }
+        assert_int_equal(connection_socket_take_back(&socket, text, &size_bytes, &fd), CONNECTION_SOCKET_EMPTY);
+        connection_socket_close(&socket);
+        assert_int_equal(count_fds(), before);
+    }
+}
+
 static void test_shut_down(void **state)
 {
     char text[CONNECTION_MESSAGE_MAX_BYTES];
@@ -186,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_credit),
         cmocka_unit_test(test_long),
+        cmocka_unit_test(test_options_of_the_client),
         cmocka_unit_test(test_shut_down),
         cmocka_unit_test(test_no_number),
         cmocka_unit_test(test_check_open),
