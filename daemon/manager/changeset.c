@@ -489,7 +489,7 @@ static int fail_with_conflict(ChangeSet *set, size_t number, Failure *failure)
     char prefix[32] = "";
     _cleanup_(freep) char *field = NULL;
 
-    change_prefix(set, conflict->change, prefix);
+    change_prefix(set, &set->items[conflict->change], prefix);
     if (asprintf(&field, "%s%s%s", prefix, prefix[0] ? "." : "", conflict->field) < 0)
         return -ENOMEM;
     return (number == 0 ? failure_conflict : failure_add_conflict)(failure, field, conflict->value, conflict->holder,

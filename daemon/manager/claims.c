@@ -24,7 +24,7 @@ int changeset_add_conflict(ChangeSet *set, const Change *change, const char *fie
     if (origin)
         origin_format(origin, &origin_text);
     ChangeConflict conflict = {
-        .change = change, .field = field, .value = strdup(value), .holder = strdup(holder), .since_us = since_us};
+        .change = (size_t)(change - set->items), .field = field, .value = strdup(value), .holder = strdup(holder), .since_us = since_us};
     if (buffer_take(&origin_text, &conflict.origin, NULL) < 0 || !conflict.value || !conflict.holder) {
         free(conflict.value);
         free(conflict.holder);

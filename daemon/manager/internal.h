@@ -138,7 +138,7 @@ struct Change {
 
 /* Why a change cannot be. Texts are owned. */
 struct ChangeConflict {
-    const Change *change;
+    size_t change; /* its place in items, which move where more are added */
     const char *field; /* static */
     char *value;
     char *holder;

@@ -290,17 +290,17 @@ static int reload_check(Reload *reload)
     }
     for (size_t i = 0; i < changes->conflict_count; i++) {
         const ChangeConflict *conflict = &changes->conflicts[i];
+        const Change *change = &changes->items[conflict->change];
         char since[TIME_TEXT_SIZE_BYTES];
-        if (!conflict->change->file) {
+        if (!change->file) {
             problems_add(&reload->problems, conflict->field, NULL, "%s of %s is held by %s (%s)", conflict->value,
-                         conflict->change->name, conflict->holder, conflict->origin);
+                         change->name, conflict->holder, conflict->origin);
             continue;
         }
-        reload_problem(reload, conflict->change->file, conflict->change->record, conflict->field,
-                       conflict->change->object == STORED_SERVICE ? "choose another, or disable one of the two"
-                                                                  : "choose another, or remove one of the two",
-                       "%s is held by %s already (%s, since %s)",
-                       conflict->value, conflict->holder, conflict->origin, time_format(conflict->since_us, since));
+        reload_problem(reload, change->file, change->record, conflict->field,
+                       change->object == STORED_SERVICE ? "choose another, or disable one of the two"
+                                                        : "choose another, or remove one of the two",
+                       "%s is held by %s already (%s, since %s)", conflict->value, conflict->holder, conflict->origin, time_format(conflict->since_us, since));
     }
     return 0;
 }

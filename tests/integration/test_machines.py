@@ -54,6 +54,20 @@ class Machines(Case):
         with self.refuses("NoSuchMachine", name="web1"):
             self.c.call("RemoveMachine", name="web1")
 
+    def test_anothers_name_beside_what_is_planned_again(self):
+        """The conflict is told of its own record, also where the call makes others be planned again."""
+        guid = "999e53d4-3d5c-4c3e-8779-bed06ec056e1"
+        for name in ("web1", "web2"):
+            (self.d.folder / name).mkdir()
+            self.c.call("AddMachine", machine={"name": name, "hybrid": f"{self.d.folder}/{name}/v.sock"})
+        self.c.call("Register", service={"name": "every", "guid": guid, "listen": ["machine:*"]})
+        self.c.call("Register", service={"name": "taken", "guid": guid, "listen": ["machine:web2"]})
+        for count in (1, 3, 7, 15, 31):
+            services = [{"name": f"s{i}", "listen": [], "port": i} for i in range(count)]
+            services.append({"name": "taken", "guid": guid, "listen": ["machine:web1"]})
+            with self.subTest(count=count), self.refuses("Conflict", field=f"services[{count}].name", value="taken"):
+                self.c.call("Apply", services=services)
+
     def test_anothers_name(self):
         """A machine is replaced by its owner alone; who else may change machines can remove it."""
         other = 64000
