@@ -298,6 +298,23 @@ typedef struct MachineClaim {
     int result;
 } MachineClaim;
 
+/* A GUID that is no port is in the bounds of no delegation: what is another's on every machine, a delegate does not take from it
+ * on one. Where it would, the other is planned again. */
+static bool takes_from(const MachineClaim *claim, const Change *other, const char *listen)
+{
+    const Caller *actor = claim->set->actor;
+    const Service *mine = claim->change->old_service;
+    const Origin *origin = other && other->kind == CHANGE_REPLAN ? other->old_service->origin : NULL;
+
+    if (!origin || !actor || claim->change->has_port || strcmp(listen, "machine:*") == 0 ||
+        !text_list_contains(other->old_service->context->listen, "machine:*"))
+        return false;
+    if (mine && service_effectively_enabled(mine) && text_list_contains(mine->context->listen, listen))
+        return false; /* it has it: it was first */
+    return (origin->kind == STORED_FILE || origin->uid != actor->credentials->uid) &&
+           !access_is_administrator(claim->set->manager->access, actor->credentials);
+}
+
 /* Two services that would both be the one of a number on the same machines, also on those that come later. */
 static int same_machine_claim(const ServiceContext *context, Service *staying, const Change *changing, void *userdata)
 {
@@ -305,14 +322,16 @@ static int same_machine_claim(const ServiceContext *context, Service *staying, c
     const ServiceContext *mine = change_context(claim->change);
 
     for (size_t i = 0; mine->listen && mine->listen[i]; i++) {
-        if (!text_starts_with(mine->listen[i], "machine:") || !text_list_contains(context->listen, mine->listen[i]))
+        const char *listen = mine->listen[i];
+        if (!text_starts_with(listen, "machine:"))
             continue;
+        bool takes = takes_from(claim, changing, listen);
         /* Of two in one set, the later tells of the earlier. */
-        if (changing && changing > claim->change)
+        if (!takes && (!text_list_contains(context->listen, listen) || (changing && changing > claim->change)))
             continue;
-        claim->result = changing ? add_change_conflict(claim->set, claim->change, "listen", mine->listen[i], changing)
-                                 : changeset_add_conflict(claim->set, claim->change, "listen", mine->listen[i],
-                                                          context->name, staying->origin, staying->registered_at_us);
+        claim->result = changing ? add_change_conflict(claim->set, claim->change, "listen", listen, changing)
+                                 : changeset_add_conflict(claim->set, claim->change, "listen", listen, context->name,
+                                                          staying->origin, staying->registered_at_us);
         return 1;
     }
     return 0;

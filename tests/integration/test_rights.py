@@ -143,6 +143,37 @@ class Rights(Case):
             self.denied(OTHER, "Register", "socket.", service=service)
         self.call(OTHER, "Register", service={"name": "p-a", "port": FIRST, "listen": ["machine:*"]})
 
+    def test_guids_of_others(self):
+        """No delegation names GUIDs: machine:NAME of one does not take a machine from another's machine:*, as a port's would."""
+        self.begin(delegation(), f"administrators: {{users: [{THIRD}]}}\n")
+        guid = "999e53d4-3d5c-4c3e-8779-bed06ec056e1"
+        for name in ("web1", "web2"):
+            (self.d.folder / name).mkdir()
+            self.c.call("AddMachine", machine={"name": name, "hybrid": f"{self.d.folder}/{name}/v.sock"})
+        self.c.call("Register", service={"name": "session", "guid": guid, "listen": ["machine:*"]})
+        mine = {"name": "p-session", "guid": guid, "listen": ["machine:web1"]}
+        for method, fields in (("Register", {"service": mine}), ("Apply", {"services": [mine]})):
+            with self.subTest(method=method), self.refuses("Conflict", value="machine:web1", holder="session"):
+                self.call(OTHER, method, **fields)
+        self.call(OTHER, "Register", service={**mine, "enabled": False})
+        with self.refuses("Conflict", value="machine:web1", holder="session"):
+            self.call(OTHER, "SetEnabled", name="p-session", enabled=True)
+        self.assertEqual(len(self.c.call("Describe", name="session")["service"]["runtime"]["listeners"]), 2)
+        # Whoever may change everything may do that too, ...
+        self.call(THIRD, "Register", service={**mine, "name": "third"})
+        self.c.call("Unregister", name="third")
+        # ... and a delegate with what is its own, was its first, or has a port of its.
+        self.c.call("Unregister", name="session")
+        self.call(OTHER, "SetEnabled", name="p-session", enabled=True)
+        self.call(OTHER, "Register", service={"name": "p-all", "guid": guid, "listen": ["machine:*"]})
+        self.call(OTHER, "Unregister", name="p-session")
+        self.call(OTHER, "Apply", services=[mine])
+        self.call(OTHER, "Unregister", name="p-all")
+        self.c.call("Register", service={"name": "session", "guid": guid, "listen": ["machine:*"]})
+        self.call(OTHER, "Apply", services=[{**mine, "elementName": "Session"}])
+        self.c.call("Register", service={"name": "port", "port": FIRST, "listen": ["machine:*"]})
+        self.call(OTHER, "Register", service={"name": "p-port", "port": FIRST, "listen": ["machine:web1"]})
+
     def test_services_of_others(self):
         """A delegate takes what its names and ports are, whoever's, and changes its own; nothing else is its."""
         self.begin(delegation(users=f"{OTHER}, {THIRD}"))
