@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """hvsock-keeper by itself, spoken to in its own frames: what it holds, whom it lets in, what it makes of garbage."""
 
+import contextlib
 import fcntl
 import os
 import random
@@ -180,9 +181,15 @@ class Items(KeeperCase):
         bell = os.eventfd(0)
         self.addCleanup(os.close, bell)
 
+        def is_epoll(number):
+            with contextlib.suppress(FileNotFoundError):  # it has just been closed
+                return os.readlink(f"/proc/{keeper.pid}/fd/{number}") == "anon_inode:[eventpoll]"
+
+        (epoll,) = filter(is_epoll, keeper.fds())
+
         def watched():
-            names = [name for name in keeper.fds() if os.readlink(f"/proc/{keeper.pid}/fd/{name}") == "anon_inode:[eventpoll]"]
-            return sum(line.startswith("tfd:") for name in names for line in open(f"/proc/{keeper.pid}/fdinfo/{name}"))
+            with open(f"/proc/{keeper.pid}/fdinfo/{epoll}") as file:
+                return sum(line.startswith("tfd:") for line in file)
 
         before = watched()
         client = self.client_with_bell(keeper, bell)
