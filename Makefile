@@ -6,7 +6,7 @@
 #   make deb          Debian packages in .build/deb    make check-fresh    ... README's commands in a fresh Debian
 #   make golden       renews what tests compare with   make check-sanitize ... with sanitizers, gcc and clang
 #   make lint         the house's rules, man pages, scripts
-#   make fuzz         FUZZ_TIME=60 seconds in all       make bench          speed and memory against bare programs; BENCH_JSON=file
+#   make fuzz         FUZZ_TIME=60 in all, FUZZ_SEED=    make bench          speed and memory against bare programs; BENCH_JSON=file
 #   make windows      hvsockctl.exe, by mingw-w64      make check-windows  ... under Wine
 #   make deps         installs what building and testing need; other targets install only what they need, with DEPS=no nothing
 #   make help         prints this

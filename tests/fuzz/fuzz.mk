@@ -22,7 +22,7 @@ fuzz-replay: $(FUZZERS:%=$(B)/tests/fuzz/%)
 	$(Q)tests/fuzz/run replay $(B) $(foreach f,$(FUZZERS),'$f tests/fuzz/corpus/$f $(CORPUS_$f)')
 
 fuzz:
-	+$(Q)$(MAKE) --no-print-directory CC=clang FUZZ=1 FUZZ_TIME=$(FUZZ_TIME) fuzz-run
+	+$(Q)$(MAKE) --no-print-directory CC=clang FUZZ=1 FUZZ_TIME=$(FUZZ_TIME) FUZZ_SEED=$(FUZZ_SEED) fuzz-run
 fuzz-run: $(FUZZERS:%=$(B)/tests/fuzz/%)
-	$(Q)FUZZ_TIME=$(FUZZ_TIME) tests/fuzz/run fuzz $(B) $(foreach f,$(FUZZERS),'$f tests/fuzz/corpus/$f $(CORPUS_$f)')
+	$(Q)FUZZ_TIME=$(FUZZ_TIME) FUZZ_SEED=$(FUZZ_SEED) tests/fuzz/run fuzz $(B) $(foreach f,$(FUZZERS),'$f tests/fuzz/corpus/$f $(CORPUS_$f)')
 .PHONY: fuzz fuzz-run fuzz-replay

@@ -11,6 +11,7 @@
 #include "daemon/journal/journal.h"
 #include "tests/fuzz/fuzz.h"
 
+static const char ours[] = "this one is ours";
 static char folder[] = "/tmp/hvsock-fuzz-log.XXXXXX", changes[64], previous[64], handouts[64];
 
 static void remove_folder(void)
@@ -45,6 +46,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
     size_t line_bytes, found = 0, steps = 0;
     JournalStep step;
 
+    /* libFuzzer looks at what is compared, and says it, too. */
+    if (memmem(data, size_bytes, ours, strlen(ours)))
+        return 0;
     if (!changes[0]) {
         PROMISED(mkdtemp(folder) != NULL);
         snprintf(changes, sizeof(changes), "%s/changes", folder);
@@ -57,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
     put(changes, data + split, size_bytes - split);
     put(handouts, data, size_bytes);
     PROMISED(journal_new(&journal) == 0 && journal_open(journal, folder) == 0);
-    journal_add(journal, JOURNAL_CHANGES, &(JournalEntry){.action = "fuzzed", .text = "this one is ours"});
+    journal_add(journal, JOURNAL_CHANGES, &(JournalEntry){.action = "fuzzed", .text = ours});
     PROMISED(journal_flush(journal) == 0);
     PROMISED(journal_reader_new(journal, false, &reader) == 0);
     while ((step = journal_reader_next(reader, &everything, &line, &line_bytes)) != JOURNAL_END) {
@@ -67,8 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
         json_t *entry = json_loadb(line, line_bytes, 0, NULL);
         PROMISED(json_is_object(entry) && json_is_integer(json_object_get(entry, "sequence")));
         PROMISED(!memchr(line, '\0', line_bytes));
-        const char *text = json_string_value(json_object_get(entry, "text"));
-        found += text && strcmp(text, "this one is ours") == 0;
+        found += memmem(line, line_bytes, ours, strlen(ours)) != NULL; /* not what an escape spells */
         json_decref(entry);
     }
     PROMISED(found == 1);
