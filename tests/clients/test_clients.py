@@ -41,7 +41,7 @@ class Clients(Case):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
         return done
@@ -49,7 +49,7 @@ class Clients(Case):
     def greet(self, *command, **environment):
         """A server that is started while its client waits already."""
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(60)
+            client.settimeout(300)
             client.connect(str(self.path))
             self.run_client(*command, **environment)
             self.assertEqual(client.recv(1000).decode(), f"hello from hello at unix://{self.path}\n")
@@ -113,11 +113,11 @@ class Clients(Case):
         server = self.process([program], env=self.d.ctl_environment(LD_LIBRARY_PATH=library), stdin=subprocess.DEVNULL)
         for _ in range(2):
             with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(60)
+                client.settimeout(300)
                 client.connect(str(self.path))
                 self.assertEqual(client.makefile().readline(), f"hello, uid:{os.getuid()}, at unix://{self.path}\n")
         self.c.call("Unregister", name="hello")
-        self.assertEqual(server.wait(60), 0)
+        self.assertEqual(server.wait(300), 0)
 
     def test_header(self):
         """It compiles alone, as C99 and as C++."""
@@ -175,13 +175,13 @@ class Clients(Case):
         server = self.process(command, env=self.d.ctl_environment(), stdin=subprocess.DEVNULL)
         for _ in range(2):
             with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(60)
+                client.settimeout(300)
                 client.connect(str(self.path))
                 text = client.makefile().readline()
                 self.assertTrue(text.startswith("hello, {"), text)
                 self.assertEqual(json.loads(text[len("hello, ") :])["peer"], f"uid:{os.getuid()}")
         self.c.call("Unregister", name="hello")
-        self.assertEqual(server.wait(60), 0)
+        self.assertEqual(server.wait(300), 0)
 
     def manual_lines(self, language):
         """The program that stands in hvsockd(8), of at most ten lines, a closing brace not counted."""
@@ -272,7 +272,7 @@ class Clients(Case):
         agent = start()
         for number in (1, 2):
             with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(60)
+                client.settimeout(300)
                 client.connect(str(self.path))
                 if number == 2:
                     wait_for(lambda: not self.c.call("Describe", name="hello")["service"]["runtime"]["leases"], 5)
@@ -313,7 +313,7 @@ class Clients(Case):
         client.call("Unregister", name="a")
         client.close()
         process.terminate()
-        self.assertEqual(process.wait(60), 0)
+        self.assertEqual(process.wait(300), 0)
         path.unlink(missing_ok=True)
 
 

@@ -102,7 +102,7 @@ class Podman(Case):
         self.write_settings()
         self.prepare()
         process = self.podman("run", "--rootfs", self.root, "/usr/bin/true")
-        done = process.communicate(timeout=60)
+        done = process.communicate(timeout=300)
         if process.returncode != 0:
             self.skipTest(f"podman cannot run a container here: {(done[1] or done[0] or 'it does not say why').strip().splitlines()[-1]}")
 
@@ -165,10 +165,10 @@ class Podman(Case):
         (lease,) = self.c.call("Describe", name="guest-log")["service"]["runtime"]["leases"]
         self.assertEqual((lease["userId"], lease["program"].split()[0]), (uid, "guest-log"))
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(60)
+            client.settimeout(300)
             client.connect(str(path))
             self.assertEqual(client.recv(100), b"hello from the container")
-        self.assertEqual(server.wait(60), 0)
+        self.assertEqual(server.wait(300), 0)
         wait_for(lambda: self.state(self.c, "guest-log") == "listening", 10)
 
     def gets_nothing(self, options, uid, handout):
@@ -176,7 +176,7 @@ class Podman(Case):
         self.c.call("Register", service={"name": "guest-log", "listen": [f"unix://{self.d.folder}/s"], "handout": handout})
         image = words.index("IMAGE")
         server = self.podman(*words[:image], *options, "--rootfs", self.root, *words[image + 1 :])
-        output, errors = server.communicate(timeout=60)
+        output, errors = server.communicate(timeout=300)
         self.assertEqual((server.returncode, output), (3, ""), errors)
         self.assertIn("guest-log", errors)
         self.assertIn(str(uid), errors)
