@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -101,6 +102,7 @@ static pid_t bare_server(const char *path, bool waits)
         close(listener);
         return pid;
     }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (!waits)
         signal(SIGCHLD, SIG_IGN);
     for (;;) {
@@ -143,6 +145,17 @@ static Other others[] = {
 #define OTHERS (sizeof(others) / sizeof(others[0]))
 _Static_assert(2 + OTHERS <= SIDES_MAX, "ours, the bare program, and all others");
 
+static bool answers(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    bool does = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+    close(fd);
+    return does;
+}
+
 static void other_start(Other *other, const char *folder)
 {
     char *arguments[10] = {NULL};
@@ -155,6 +168,7 @@ static void other_start(Other *other, const char *folder)
                                                                   : strdup(other->arguments[i]);
     other->pid = fork();
     if (other->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         int null = open("/dev/null", O_RDWR);
         dup2(null, 0);
         dup2(null, 1);
@@ -162,7 +176,7 @@ static void other_start(Other *other, const char *folder)
         execvp(arguments[0], arguments);
         _exit(127);
     }
-    for (int i = 0; i < 500 && access(other->path, F_OK) < 0; i++) {
+    for (int i = 0; i < 6000 && !answers(other->path); i++) {
         settle(10000000);
         if (waitpid(other->pid, NULL, WNOHANG) == other->pid) {
             other->pid = 0;
@@ -314,6 +328,7 @@ static pid_t connect_meanwhile(const BenchDaemon *daemon, Counts *counts)
 
     if (pid != 0)
         return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (unsigned i = 0;; i++) {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -336,6 +351,7 @@ static void wait_for_keeper(const BenchDaemon *daemon, unsigned fds)
     struct ucred keeper;
     socklen_t size = sizeof(keeper);
     char path[64];
+    double start = bench_now();
     unsigned count;
 
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/runtime/keeper", daemon->folder);
@@ -351,6 +367,8 @@ static void wait_for_keeper(const BenchDaemon *daemon, unsigned fds)
         for (count = 0; readdir(folder); count++)
             ;
         closedir(folder);
+        if (bench_now() - start > 120)
+            bench_fail("hvsock-keeper has %u of %u descriptors after two minutes", count, fds);
     } while (count < fds);
 }
 

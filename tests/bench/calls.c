@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -48,6 +49,7 @@ static pid_t bare_server(const char *path, size_t size_bytes, bool hands_out)
         close(listener);
         return pid;
     }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     char *reply = malloc(size_bytes), message[65536];
     memset(reply, 'x', size_bytes);
     reply[size_bytes - 1] = '\0';

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -53,6 +54,7 @@ double bench_daemon_start(BenchDaemon *daemon)
     double start = bench_now();
     daemon->pid = fork();
     if (daemon->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* no bench that fails leaves it behind */
         int null = open("/dev/null", O_RDWR);
         dup2(null, 0);
         dup2(null, 1);

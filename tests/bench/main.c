@@ -9,8 +9,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tests/bench/bench.h"
+
+#define SECONDS_MAX 3600 /* of all: something hangs */
 
 typedef struct Row {
     const char *what;
@@ -125,6 +128,7 @@ int main(int argc, char **argv)
     if (!bench_build)
         bench_fail("BENCH_BUILD is not set; run `make bench`");
     signal(SIGPIPE, SIG_IGN);
+    alarm(SECONDS_MAX);
     pin();
     printf("%-62s %8s  %9s\n", "what", "figure", "target");
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {

@@ -115,6 +115,7 @@ void bench_reload(void)
         write_file(&daemon, i, first_port + i);
     bench_daemon_start(&daemon);
     int fd = bench_connect(daemon.socket);
+    bench_call_text(fd, reload); /* once it has answered, this connection is one of its sockets, too */
     for (unsigned i = 0; i < ROUNDS; i++) {
         write_file(&daemon, 17 + i, first_port + FILES + i);
         size_t before_count = socket_inodes(&daemon, before);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -57,6 +58,7 @@ static pid_t bare_server(const char *path, int *ret_socket_fd)
         *ret_socket_fd = ends[1];
         return pid;
     }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     char text[TEXT_BYTES] = {0};
     Control control = {0};
     struct iovec part = {.iov_base = text, .iov_len = sizeof(text)};
