@@ -209,7 +209,7 @@ class Clients(Case):
         if not shutil.which("go"):
             self.skipTest("needs golang-go: `make check-clients` installs it")
         MADE.mkdir(parents=True, exist_ok=True)
-        source, program = MADE / "serve.go", MADE / "serve"
+        source, program = MADE / "serve.go", MADE / "serve-go"
         body = "".join(f"\t{line}\n" for line in self.manual_lines("Go"))
         text = f'package main\n\nimport (\n\t"net"\n\t"os"\n\t"syscall"\n)\n\nfunc main() {{\n{body}}}\n'
         if not program.exists() or not source.exists() or source.read_text() != text:
