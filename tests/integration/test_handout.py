@@ -32,6 +32,21 @@ os.execvp("sleep", ["sleep", "1000"])
 """
 
 
+# Follows, tells what it hears, and lives on with nothing.
+FOLLOW = """
+import os, sys
+from hv.varlink import Varlink
+client = Varlink(sys.argv[1], timeout=60)
+client.send("Acquire", {"names": ["a"], "follow": True}, more=True)
+for _ in range(2):
+    reply, fds, _ = client.receive()
+    for fd in fds:
+        os.close(fd)
+    print([l["address"] for l in reply["listeners"]], reply.get("withdrawn"), flush=True)
+sys.stdin.readline()
+"""
+
+
 class Handout(Case):
     def setUp(self):
         super().setUp()
@@ -208,6 +223,35 @@ class Handout(Case):
         while len(withdrawn) < 2:
             withdrawn += receive()[1]
         self.assertEqual(sorted(withdrawn), sorted([early, late]))
+
+    def test_follower_that_has_nothing_left(self):
+        """A lease ends with its process, not with what was withdrawn from it: nobody else accepts for the service until then."""
+        early, late = f"unix://{self.path}", f"unix://{self.d.folder}/late.sock"
+
+        def apply(address, mode):
+            self.c.call("Apply", services=[{"name": "a", "listen": [address], "handout": {"mode": mode}}])
+
+        apply(early, "listener")
+        follower = self.python(FOLLOW, self.d.socket, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.assertEqual(follower.stdout.readline(), f"['{early}'] None\n")
+        apply(late, "connections")
+        self.assertEqual(follower.stdout.readline(), f"[] ['{early}']\n")
+        _, (fd,) = self.c.call_fds("Serve", name="a")
+        server = socket.socket(fileno=fd)
+        self.things.callback(server.close)
+        client = connect(self.d.folder / "late.sock")
+        self.things.callback(client.close)
+        client.sendall(b"hello")
+        leases = self.c.call("Describe", name="a")["service"]["runtime"]["leases"]
+        self.assertEqual({one["processId"] for one in leases}, {follower.pid, os.getpid()})
+        with self.assertRaises(BlockingIOError):
+            server.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+        follower.stdin.close()  # it ends, and who waited is served
+        server.settimeout(60)
+        _, fds, _, _ = socket.recv_fds(server, 16384, 1)
+        with socket.socket(fileno=fds[0]) as connection:
+            connection.settimeout(60)
+            self.assertEqual(connection.recv(5), b"hello")
 
     def test_follow_without_descriptors(self):
         """It ends with LimitReached: what was handed out is not withdrawn, for it is there still."""
