@@ -119,7 +119,7 @@ static int registry_open_newer(const char *path, const Migrations *migrations, c
     buffer_clear(trouble);
     buffer_printf(trouble,
                   "%s is of schema version %d, and this hvsockd knows %d: it is only read, and every change is "
-                  "refused; install the newer hvsockd again",
+                  "refused; install the newer hvsockd again, or begin anew as hvsockd(8) has it under RECOVERY",
                   path, ret->version, migrations->count);
     return STORE_NEWER;
 }

@@ -42,7 +42,7 @@ static int store_refuse(Store *store, int refusal)
     if (refusal == STORE_NEWER)
         buffer_printf(&store->error,
                       "%s is of schema version %d, which this hvsockd does not know: it is only read; install "
-                      "the newer hvsockd again",
+                      "the newer hvsockd again, or begin anew as hvsockd(8) has it under RECOVERY",
                       store->path, store->version);
     else
         buffer_printf(&store->error,

@@ -207,13 +207,27 @@ class Storage(Case):
         self.assertIn("1000", caught.exception.parameters["reason"])
         self.assertIn("1000", " ".join(self.c.call("Status")["errors"]))
         self.assertNotIn("new", self.names())
-        # It is not touched.
+        self.assertIn("RECOVERY", caught.exception.parameters["reason"])
+        before = self.c.list()
+        # What hvsockd(8) says under RECOVERY. The file is not touched.
+        registered = self.d.folder / "registered.yaml"
+        done = self.d.ctl("export", "--to", "yaml", "--output", str(registered), "s000", "s001")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.c.close()
         self.d.terminate()
-        database = sqlite3.connect(self.db)
-        self.assertEqual(database.execute("PRAGMA user_version").fetchone()[0], 1000)
-        database.execute("PRAGMA user_version = 1")
-        database.close()
+        newer = self.d.state / "newer"
+        newer.mkdir()
+        for path in self.d.state.glob("registry.db*"):
+            path.rename(newer / path.name)
+        with contextlib.closing(sqlite3.connect(newer / "registry.db")) as database:
+            self.assertEqual(database.execute("PRAGMA user_version").fetchone()[0], 1000)
+        self.d.start()
+        self.again()
+        self.assertEqual(self.names(), ["declared"])
+        done = self.d.ctl("apply", str(registered))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual([s["context"] for s in self.c.list()], [s["context"] for s in before])
+        self.assertEqual(self.c.call("Status")["errors"], [])
 
     def test_read_only(self):
         """A file that cannot be written: as user nobody, since root writes everything."""
