@@ -287,19 +287,3 @@ int frame_receive_cut(int fd, char *data, size_t *ret_size_bytes, FdList *ret_fd
     }
     return 0;
 }
-
-int frame_receive(int fd, char *data, size_t *ret_size_bytes, FdList *ret_fds)
-{
-    FdList fds;
-    size_t size_bytes;
-    bool cut;
-    int r = frame_receive_cut(fd, data, &size_bytes, &fds, &cut);
-
-    if (r != 0)
-        return r;
-    if (cut)
-        return -EBADMSG;
-    *ret_size_bytes = size_bytes;
-    *ret_fds = fds;
-    return 0;
-}

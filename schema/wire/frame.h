@@ -73,8 +73,7 @@ int frame_field_text(const FrameField *field, char **ret);
 int frame_send(int fd, const Buffer *frame, const int *fds, size_t fd_count);
 enum { FRAME_AGAIN = 1, FRAME_END };
 /* Receives one frame into data, which has room for FRAME_MAX_BYTES. FRAME_AGAIN: none is there; FRAME_END: the peer has
- * closed. -EBADMSG: a longer one, or truncated control data: what came is closed. *ret_fds is set only where 0 is answered. */
-int frame_receive(int fd, char *data, size_t *ret_size_bytes, FdList *ret_fds);
-/* The same, but truncated control data is told: the frame is there and *ret_fds is empty. As a control message is never larger
- * than there is room for, it means that this process could not open as many (EMFILE). */
+ * closed. -EBADMSG: a longer one: what came is closed. What is returned is set only where 0 is answered. Truncated control data
+ * is told (*ret_cut): the frame is there and *ret_fds is empty. As a control message is never larger than there is room for, it
+ * means that this process could not open as many (EMFILE). */
 int frame_receive_cut(int fd, char *data, size_t *ret_size_bytes, FdList *ret_fds, bool *ret_cut);
