@@ -20,6 +20,16 @@ class Trouble(Activation):
         wait_for(lambda: re.search(pattern, self.reason()), 10, lambda: f"{pattern}: {self.reason()!r}")
         return self.reason()
 
+    def wait_ended_at_once(self, pattern):
+        """Which is within a second: where this machine took longer, once more."""
+
+        def told():
+            self.closed(self.connect())
+            self.wait_programs(0)
+            return re.search(pattern, self.reason())
+
+        wait_for(told, what=lambda: f"{pattern}: {self.reason()!r}")
+
     def test_start(self):
         """The first failure is told, where one looks; the program that starts takes it away."""
         missing = self.d.folder / "missing"
@@ -63,16 +73,14 @@ class Trouble(Activation):
             (["/bin/sh", "-c", "kill -SEGV $$"], f"killed by signal {int(signal.SIGSEGV)}"),
         ):
             self.register(exec=exec)
-            self.closed(self.connect())
-            self.wait_reason(rf"^its program ended at once: {how} \(process \d+, at {TIME}\)$")
+            self.wait_ended_at_once(rf"^its program ended at once: {how} \(process \d+, at {TIME}\)$")
             self.assertEqual(self.state(self.c, "a"), "listening")
             self.assertIn(self.reason(), self.d.ctl("doctor", expect=1).stdout)
             self.c.call("Unregister", name="a")
         # One that does well takes it away.
         flag = self.d.folder / "flag"
         self.register(exec=["/bin/sh", "-c", f"test -e {flag} || exit 1; cat"])
-        self.closed(self.connect())
-        self.wait_reason("exit status 1")
+        self.wait_ended_at_once("exit status 1")
         flag.touch()
         client = self.connect()
         self.echoed(client)
@@ -105,9 +113,12 @@ class Trouble(Activation):
     def test_wait(self):
         """Why it was started too often is told with it."""
         self.register(exec=["/bin/sh", "-c", "exit 4"], mode="wait")
-        client = self.connect()
-        self.closed(client)
-        reason = self.wait_state(self.c, "a", "failed")["runtime"]["reason"]
+        for _ in range(10):
+            self.closed(self.connect())
+            reason = self.wait_state(self.c, "a", "failed")["runtime"]["reason"]
+            if "at once" in reason:
+                break
+            self.c.call("SetEnabled", name="a", enabled=True)  # it took this machine more than a second
         self.assertRegex(reason, "^its program was started too often: more than 5/10s; its program ended at once: exit status 4 ")
 
 
