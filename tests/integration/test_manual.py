@@ -39,6 +39,7 @@ ELSEWHERE = {
     (DAEMON, GO): (CLIENTS, 'manual_lines("Go")'),
     (DAEMON, C): (CLIENTS, 'manual_lines("C")'),
     (DAEMON, "[Socket]"): ("tests/vm/cases/adopt", "example hvsockd.8 '[Socket]'"),
+    (DAEMON, "hvsockctl export --to yaml --output registered.yaml NAME..."): ("tests/integration/test_storage.py", 'self.d.folder / "registered.yaml"'),
     (DAEMON, "systemctl reload hvsockd"): (SYSTEM, "systemctl reload hvsockd"),
     (DAEMON, "systemctl restart hvsockd"): (LIFECYCLE, "systemctl restart hvsockd\n"),
     (DAEMON, "systemctl stop hvsockd"): (LIFECYCLE, "systemctl stop hvsockd\n"),
