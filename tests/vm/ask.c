@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <linux/vm_sockets.h>
 
 static void ask(const char *what)
@@ -17,6 +18,10 @@ static void ask(const char *what)
     char answer[400];
     int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
 
+    /* It is two seconds, if nobody says more; a machine that is emulated twice may be slower. */
+    struct timeval wait = {.tv_sec = 100};
+    if (fd >= 0)
+        setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &wait, sizeof(wait));
     if (fd < 0 || connect(fd, (struct sockaddr *)&host, sizeof(host)) < 0) {
         printf("%s: not connected: %s\n", what, strerror(errno));
         close(fd);

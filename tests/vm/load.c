@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -136,6 +137,10 @@ static int connect_to(const char *where)
             exit(77);
         }
         fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        /* It is two seconds, if nobody says more. */
+        struct timeval wait = {.tv_sec = STUCK_MS / 1000};
+        if (fd >= 0)
+            setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &wait, sizeof(wait));
         r = fd < 0 ? -1 : connect(fd, (const struct sockaddr *)&to, sizeof(to));
     } else {
         struct sockaddr_un to = {.sun_family = AF_UNIX};
