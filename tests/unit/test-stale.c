@@ -136,7 +136,7 @@ static void test_listen_spares_what_is_bound(void **state)
         struct stat before, after;
         Failure failure;
         int server = bound(types[i], false);
-        _cleanup_(fd_closep) int file_fd = hold(&before);
+        _cleanup_(fd_closep) _unused_ int file_fd = hold(&before);
         assert_int_equal(listen_there(&listener, &failure), LISTENER_FAILED);
         assert_non_null(strstr(failure.why, "listens on"));
         assert_false(failure.for_good);
