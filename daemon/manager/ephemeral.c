@@ -122,12 +122,11 @@ int manager_tie_change(Manager *manager, const Caller *caller, pid_t pid, Change
     _cleanup_(fd_closep) int pidfd = process_open(pid);
     if (pidfd < 0)
         return refuse_process(failure, pidfd);
-    /* Asked after the pidfd is open, and true of its process where that lives still. */
-    uid_t owner = process_owner(pid);
+    /* Asked after the pidfd is open, and true of its process where that lives still. Who may name any is not asked whose it is. */
+    bool may = access_is_administrator(manager->access, caller->credentials) || process_owner(pid) == caller->credentials->uid;
     if (!process_start_time(pid, &ticks) || process_has_ended(pidfd))
         return refuse_process(failure, -ESRCH);
-    /* Whose it is, is nothing to who may name any. */
-    if (owner != caller->credentials->uid && !access_is_administrator(manager->access, caller->credentials))
+    if (!may)
         return refuse_tie(failure, "the process is another user's");
     change->ephemeral_pid = pid;
     change->ephemeral_pidfd = TAKE_FD(pidfd);

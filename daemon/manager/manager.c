@@ -206,6 +206,7 @@ int manager_start(Manager *manager)
         r = manager_open_log(manager);
     if (r != 0)
         return r;
+    manager->registry.is_filling = true;
     r = manager_load(manager);
     if (r < 0) {
         log_error("%s/registry.db: %s", manager->state_path, store_error(manager->store));
@@ -216,6 +217,7 @@ int manager_start(Manager *manager)
         return r;
     /* Planned first from what was; files that have changed meanwhile change the plan before anything is bound. */
     r = manager_plan_everything(manager);
+    manager->registry.is_filling = false;
     if (r == 0)
         r = manager_tie_again(manager);
     if (r < 0)

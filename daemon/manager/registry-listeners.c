@@ -99,7 +99,10 @@ void registry_take_listener(Registry *registry, Service *service, Listener *list
     }
     free(listener->former_service);
     listener->former_service = NULL;
-    ListenersByKey_append(&registry->listeners, listener);
+    if (registry->is_filling)
+        ListenersByKey_append(&registry->listeners, listener);
+    else
+        RB_INSERT(ListenersByKey, &registry->listeners, listener);
     registry->listener_count++;
 }
 

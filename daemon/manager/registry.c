@@ -248,9 +248,14 @@ static void service_link(Registry *registry, Service *service, const uint32_t *a
         service->has_guid = true;
         service->guid = guid_from_port(service->port);
     }
-    ServicesByName_append(&registry->services, service);
-    if (service->has_guid)
+    if (registry->is_filling)
+        ServicesByName_append(&registry->services, service);
+    else
+        RB_INSERT(ServicesByName, &registry->services, service);
+    if (service->has_guid && registry->is_filling)
         ServicesByGuid_append(&registry->services_by_guid, service);
+    else if (service->has_guid)
+        RB_INSERT(ServicesByGuid, &registry->services_by_guid, service);
     service->has_machines = service_has_machine_addresses(service->context);
     if (service->has_machines)
         LIST_INSERT_HEAD(&registry->machine_services, service, of_machines);

@@ -172,6 +172,7 @@ struct Registry {
     size_t service_count;
     size_t machine_count;
     size_t listener_count;
+    bool is_filling; /* by whoever fills it: what comes now comes mostly behind all that is there */
 };
 
 void registry_init(Registry *registry);

@@ -8,7 +8,7 @@
 
 /* TREE_APPEND_GENERATE(name, type, field, compare): after RB_GENERATE of the same, defines name_append(head, element), which is
  * RB_INSERT: NULL, or the element that is equal. What comes behind all that are there, as rows in their order do, is
- * compared with the last one alone, not with one of every level. */
+ * compared with the last one alone, not with one of every level; what does not, costs more than by RB_INSERT. */
 #define TREE_APPEND_GENERATE(name, type, field, compare)                                                              \
     _unused_ static struct type *name##_append(struct name *head, struct type *element)                               \
     {                                                                                                                 \
