@@ -252,8 +252,9 @@ class Storage(Case):
         self.assertEqual([s["context"]["name"] for s in client.list()], ["a"])
         self.assertTrue(client.call("Status")["errors"])
 
-    def test_full_disk(self):
-        """A tmpfs that is full: refused, nothing is half done, and it goes on when there is room."""
+    @contextlib.contextmanager
+    def on_small_disk(self):
+        """A hvsockd whose STATE has two megabytes of its own."""
         if os.getuid() != 0:
             self.skipTest("mounts a small file system: needs root")
         daemon = self.daemon(start=False, leave=True)
@@ -265,6 +266,15 @@ class Storage(Case):
             self.skipTest(f"mount: {done.stderr.strip()}")
         try:
             daemon.start()
+            yield daemon
+        finally:
+            if daemon.running:
+                daemon.kill()
+            subprocess.run(["umount", "-l", daemon.state])
+
+    def test_full_disk(self):
+        """A tmpfs that is full: refused, nothing is half done, and it goes on when there is room."""
+        with self.on_small_disk() as daemon:
             client = daemon.client()
             answered = []
             refused = None
@@ -309,24 +319,10 @@ class Storage(Case):
             client.call("Register", service={"name": "roomy", "guid": "999e53d4-3d5c-4c3e-8779-bed06ec056e2"})
             client.close()
             daemon.terminate()
-        finally:
-            if daemon.running:
-                daemon.kill()
-            subprocess.run(["umount", "-l", daemon.state])
 
     def test_full_disk_changes_nothing_outside(self):
         """What could not be committed is not told, ends no lease, and makes and removes no entry."""
-        if os.getuid() != 0:
-            self.skipTest("mounts a small file system: needs root")
-        daemon = self.daemon(start=False, leave=True)
-        (daemon.config / "hvsockd.yaml").unlink()
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "tmpfs", daemon.state], stderr=subprocess.PIPE, text=True
-        )
-        if done.returncode != 0:
-            self.skipTest(f"mount: {done.stderr.strip()}")
-        try:
-            daemon.start()
+        with self.on_small_disk() as daemon:
             client, watcher, holder = (self.client(daemon) for _ in range(3))
             for name in ("held", "served"):
                 client.call("Register", service={"name": name, "port": daemon.port(), "handout": {"socket": True}})
@@ -362,10 +358,6 @@ class Storage(Case):
                 told.append((event["kind"], event.get("service")))
             self.assertEqual(told, [("released", "held"), ("unregistered", "held")], "nothing of what was refused")
             self.assertEqual(os.listdir(daemon.runtime / "handout"), ["served"])
-        finally:
-            if daemon.running:
-                daemon.kill()
-            subprocess.run(["umount", "-l", daemon.state])
 
     def test_folder_that_is_not_there(self):
         """No state folder: it is made, or the answer says which folder is missing."""
